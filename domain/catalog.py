@@ -1,0 +1,217 @@
+"""The catalog file as types: what is protected, where, and what is promised for it."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from domain.errors import CatalogError
+from domain.resources import (
+    Approval,
+    BackupPolicy,
+    Connection,
+    Consumer,
+    Durability,
+    Health,
+    LocalPlatform,
+    Objectives,
+    ProtectedResource,
+    ServerAddress,
+    SqlCheck,
+)
+from domain.values import Written
+
+
+class LocalProviderEntry(Written):
+    """PostgreSQL on this machine: state folder, ports for new servers, account that runs them."""
+
+    kind: Literal["local"]
+    root: str = ".refloat"
+    listen: str = "127.0.0.1"
+    first_port: int = Field(default=15440, ge=1, le=65535)
+    last_port: int = Field(default=15499, ge=1, le=65535)
+    run_as: str | None = None
+    binaries: str | None = None
+
+
+ProviderEntry = Annotated[LocalProviderEntry, Field(description="one account at one provider")]
+
+
+class DatabaseEntry(Written):
+    """One database as people declare it."""
+
+    provider: str
+    engine: Literal["postgresql"]
+    instance: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    objectives: Objectives | None = None
+    backups: BackupPolicy = BackupPolicy()
+    checks: tuple[SqlCheck, ...] = ()
+    connection: Connection
+    consumers: tuple[str, ...] = ()
+    approval: Approval | None = None
+    durability: Durability = Durability.BOUNDED_LOSS
+    heartbeat: bool = True
+    server: ServerAddress | None = None
+
+
+class ApplicationEntry(Written):
+    """One application as people declare it."""
+
+    platform: LocalPlatform
+    health: Health | None = None
+
+
+class EnvironmentEntry(Written):
+    """What belongs together, such as production."""
+
+    databases: Mapping[str, DatabaseEntry] = {}
+    applications: Mapping[str, ApplicationEntry] = {}
+
+
+class ProjectEntry(Written):
+    """One project with its environments."""
+
+    environments: Mapping[str, EnvironmentEntry] = {}
+
+
+class Catalog(Written):
+    """The whole file."""
+
+    organization: str
+    providers: Mapping[str, ProviderEntry]
+    projects: Mapping[str, ProjectEntry] = {}
+
+    def resources(self) -> Iterator[ProtectedResource]:
+        """Yield every database in the order of the file."""
+        for project, environments in self.projects.items():
+            for environment, entry in environments.environments.items():
+                for service, database in entry.databases.items():
+                    yield self._resource(f"{project}/{environment}/{service}", entry, database)
+
+    def resource(self, path: str) -> ProtectedResource:
+        """Return the database at `path`.
+
+        Raises:
+            CatalogError: with the nearest path that exists.
+        """
+        known = {resource.path: resource for resource in self.resources()}
+        if path in known:
+            return known[path]
+        raise CatalogError(f"no resource {path!r} in the catalog{_nearest(path, list(known))}")
+
+    def _resource(
+        self, path: str, environment: EnvironmentEntry, database: DatabaseEntry
+    ) -> ProtectedResource:
+        if database.provider not in self.providers:
+            near = _nearest(database.provider, list(self.providers))
+            raise CatalogError(f"{path}: no provider {database.provider!r} in the catalog{near}")
+        return ProtectedResource(
+            path=path,
+            provider=database.provider,
+            provider_kind=self.providers[database.provider].kind,
+            engine=database.engine,
+            instance=database.instance,
+            objectives=database.objectives or Objectives(),
+            objectives_given=database.objectives is not None,
+            backups=database.backups,
+            checks=database.checks,
+            connection=database.connection,
+            consumers=tuple(self._consumer(path, name, environment) for name in database.consumers),
+            approval=database.approval,
+            durability=database.durability,
+            heartbeat=database.heartbeat,
+            server=database.server,
+        )
+
+    @staticmethod
+    def _consumer(path: str, name: str, environment: EnvironmentEntry) -> Consumer:
+        if name not in environment.applications:
+            near = _nearest(name, list(environment.applications))
+            raise CatalogError(f"{path}: no application {name!r} in its environment{near}")
+        application = environment.applications[name]
+        return Consumer(name=name, platform=application.platform, health=application.health)
+
+
+def _nearest(wanted: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there is {', '.join(sorted(known))}" if known else "; there is none"
+
+
+def _lines(path: tuple[int | str, ...], marks: Mapping[tuple[int | str, ...], int]) -> int | None:
+    for length in range(len(path), 0, -1):
+        if path[:length] in marks:
+            return marks[path[:length]]
+    return None
+
+
+def parse_catalog(
+    content: Any,  # noqa: ANN401 - a YAML document has any type before validation
+    name: str,
+    marks: Mapping[tuple[int | str, ...], int] | None = None,
+) -> Catalog:
+    """Return the catalog that `content` holds, names resolved.
+
+    `marks` maps the path of each key to its line, so that an error can name the place.
+
+    Raises:
+        CatalogError: with file, line, what is wrong and the nearest known key.
+    """
+    try:
+        catalog = Catalog.model_validate(content)
+    except ValidationError as error:
+        found = [_sentence(name, dict(problem), marks or {}) for problem in error.errors()]
+        raise CatalogError("\n".join(found)) from None
+    seen: dict[tuple[str, str], str] = {}
+    for resource in catalog.resources():
+        other = seen.setdefault((resource.provider, resource.instance), resource.path)
+        if other != resource.path:
+            raise CatalogError(
+                f"{name}: {other} and {resource.path} both name instance {resource.instance!r} "
+                f"of provider {resource.provider!r}; one database has one path"
+            )
+    return catalog
+
+
+def _sentence(
+    name: str, problem: Mapping[str, Any], marks: Mapping[tuple[int | str, ...], int]
+) -> str:
+    path = tuple(problem["loc"])
+    line = _lines(path, marks)
+    place = f"{name}:{line}" if line else name
+    dotted = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        near = _nearest(str(path[-1]), _keys_at(path[:-1]))
+        return f"{place}: unknown key {dotted!r}{near}"
+    return f"{place}: {dotted}: {problem['msg']}"
+
+
+_NESTED: Mapping[str, type[Written]] = {
+    "objectives": Objectives,
+    "backups": BackupPolicy,
+    "checks": SqlCheck,
+    "connection": Connection,
+    "approval": Approval,
+    "server": ServerAddress,
+    "platform": LocalPlatform,
+    "health": Health,
+}
+_PARENTS: Mapping[str, type[Written]] = {
+    "providers": LocalProviderEntry,
+    "projects": ProjectEntry,
+    "environments": EnvironmentEntry,
+    "databases": DatabaseEntry,
+    "applications": ApplicationEntry,
+}
+
+
+def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+    names = [part for part in path if isinstance(part, str)]
+    if not names:
+        return list(Catalog.model_fields)
+    model = _NESTED.get(names[-1])
+    if model is None and len(names) > 1:
+        model = _PARENTS.get(names[-2])
+    return list(model.model_fields) if model else []

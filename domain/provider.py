@@ -1,0 +1,237 @@
+"""Every protocol the outside must fulfil, on one page: the contents of the system.
+
+All of them raise only `domain.errors.RecoveryError`; another exception that escapes is a bug in
+the implementation. A second call with the same arguments finds what the first one made.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+
+from domain.checks import Finding, ProofPoint, SqlAnswer
+from domain.clock import Phase
+from domain.recovery import (
+    CutoverRecord,
+    Progress,
+    RecoveryPoint,
+    RecoveryWindow,
+    RestoredResource,
+    RestoreHandle,
+    ServerDescription,
+    SettingDifference,
+    Snapshot,
+    Suspect,
+    Target,
+)
+from domain.report import RunReport
+from domain.resources import Connection, Consumer, Mode, ProtectedResource, SqlCheck
+
+ReportProgress: TypeAlias = Callable[[Progress], None]
+"""Called often during long work; raises `StoppedError` when the work should end now."""
+
+
+class RecoveryPoints(Protocol):
+    """Tells what a resource can be restored to, live."""
+
+    def describe(self, resource: ProtectedResource) -> ServerDescription:
+        """Return the server that the path means now, whether it runs or not."""
+        ...
+
+    def windows(self, resource: ProtectedResource) -> Sequence[RecoveryWindow]:
+        """Return every span without a hole that the resource can be restored to."""
+        ...
+
+    def snapshots(self, resource: ProtectedResource) -> Sequence[Snapshot]:
+        """Return the named points that are kept, newest first."""
+        ...
+
+    def resolve(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
+        """Return the exact point that `target` names; never a neighbour instead.
+
+        Raises `RecoveryPointUnreachableError` with offers.
+        """
+        ...
+
+    def suspects(self, resource: ProtectedResource, since: datetime) -> Sequence[Suspect]:
+        """Return the commits since then that dropped, truncated or rewrote relations, newest first.
+
+        Raises `UnsupportedResourceError` where the log cannot be read.
+        """
+        ...
+
+
+class Preflight(Protocol):
+    """Finds out whether a restore can work before anything is made."""
+
+    def examine(
+        self, resource: ProtectedResource, point: RecoveryPoint, mode: Mode
+    ) -> Sequence[Finding]:
+        """Return one finding per precondition: access, keys, room, a free place, log complete."""
+        ...
+
+
+class ResourceRecovery(Protocol):
+    """Makes the copy of a resource as of a point, beside the original and never over it."""
+
+    def start_restore(
+        self, resource: ProtectedResource, point: RecoveryPoint, *, run_id: str, mode: Mode
+    ) -> RestoreHandle:
+        """Begin, and return what the new resource is called.
+
+        A second call with the same `run_id` returns the handle of the first. A thing of the wanted
+        name that another run made is refused with `NotOursError`.
+        """
+        ...
+
+    def transfer(
+        self,
+        resource: ProtectedResource,
+        point: RecoveryPoint,
+        handle: RestoreHandle,
+        progress: ReportProgress,
+    ) -> None:
+        """Do the part that this process does itself; return at once where the provider does it all."""
+        ...
+
+    def poll_restore(self, resource: ProtectedResource, handle: RestoreHandle) -> RestoredResource:
+        """Return what was restored, or raise `NotYetError` with what it waits for."""
+        ...
+
+    def discard(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Remove everything that the run of `handle` made; fine when there is nothing."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Makes named points that are kept."""
+
+    def create(
+        self, resource: ProtectedResource, *, key: str, name: str, progress: ReportProgress
+    ) -> Snapshot:
+        """Take a snapshot; a second call with the same `key` returns the first one."""
+        ...
+
+    def mark(self, resource: ProtectedResource, *, key: str, name: str) -> Snapshot | None:
+        """Mark the present moment of a server that still answers, cheaply; None if it does not."""
+        ...
+
+    def attach_proof(self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint) -> None:
+        """Keep the content hashes with a snapshot; its point becomes the proof's LSN."""
+        ...
+
+    def proof(self, resource: ProtectedResource, point: RecoveryPoint) -> ProofPoint | None:
+        """Return the proof taken at exactly this point, or None."""
+        ...
+
+    def last_proof(self, resource: ProtectedResource, point: RecoveryPoint) -> ProofPoint | None:
+        """Return the newest proof at or before the point, or None."""
+        ...
+
+
+class Settings(Protocol):
+    """Brings over what a restore does not carry."""
+
+    def carry_over(
+        self, resource: ProtectedResource, restored: RestoredResource, mode: Mode
+    ) -> Sequence[SettingDifference]:
+        """Compare source and copy, repair what may be repaired, and return every difference."""
+        ...
+
+
+class Cutover(Protocol):
+    """Makes a restored resource the one that its path means."""
+
+    def protect(
+        self, resource: ProtectedResource, handle: RestoreHandle, progress: ReportProgress
+    ) -> None:
+        """Give the new server its own archive and base backup; return when both are complete."""
+        ...
+
+    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> str | None:
+        """Make the new server what the path means, fence the old one and return its name."""
+        ...
+
+    def demote(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Undo `promote`: the old server is what the path means, and it takes writes again."""
+        ...
+
+    def superseded(self, resource: ProtectedResource) -> Sequence[str]:
+        """Return the names of the servers that wait for their release."""
+        ...
+
+    def release(self, resource: ProtectedResource) -> Sequence[str]:
+        """Delete the superseded servers and nothing else; return their names."""
+        ...
+
+
+class Consumers(Protocol):
+    """Points the applications that use a database to another server."""
+
+    def switch(self, consumer: Consumer, host: str, port: int) -> CutoverRecord:
+        """Point the consumer there and restart it; harmless when it points there already."""
+        ...
+
+    def turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
+        """Undo `switch`."""
+        ...
+
+    def require_healthy(self, consumer: Consumer) -> None:
+        """Return when the consumer works; raise `NotYetError` with what it answered instead."""
+        ...
+
+
+class Questions(Protocol):
+    """Asks a database that answers SQL."""
+
+    def ask(self, server: RestoreHandle, connection: Connection, check: SqlCheck) -> SqlAnswer:
+        """Return the answer to one read-only statement; a write or a failure is told in `problem`."""
+        ...
+
+    def take_proof(
+        self, server: RestoreHandle, connection: Connection, progress: ReportProgress
+    ) -> ProofPoint:
+        """Hash every table under an exported snapshot with its LSN, without blocking writers."""
+        ...
+
+    def content(
+        self, server: RestoreHandle, connection: Connection, lsn: str, progress: ReportProgress
+    ) -> ProofPoint:
+        """Hash every table of a restored server that nobody writes to."""
+        ...
+
+    def integrity(
+        self, server: RestoreHandle, connection: Connection, progress: ReportProgress
+    ) -> Sequence[Finding]:
+        """Read every page and index and return what is broken; leaves nothing in the database."""
+        ...
+
+    def point_reached(
+        self, restored: RestoredResource, point: RecoveryPoint, connection: Connection, table: str | None
+    ) -> Sequence[Finding]:
+        """Prove from the data that the point was reached and not passed."""
+        ...
+
+
+class Reports(Protocol):
+    """Keeps run reports and what can be learnt from them."""
+
+    def store(self, report: RunReport) -> str:
+        """Keep the report, once per run id, and return where it is."""
+        ...
+
+    def history(self, path: str) -> Mapping[Phase, Sequence[timedelta]]:
+        """Return how long each phase of the resource's earlier runs took."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatabaseProvider:
+    """What one account at one provider can do with databases."""
+
+    points: RecoveryPoints
+    preflight: Preflight
+    recovery: ResourceRecovery
+    snapshots: Snapshots
+    settings: Settings
+    cutover: Cutover

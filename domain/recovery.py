@@ -1,0 +1,280 @@
+"""Points in time: what can be reached, what was asked for, what was chosen."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Self
+
+from pydantic import model_validator
+
+from domain.errors import RecoveryPointUnreachableError
+from domain.resources import Mode, ProtectedResource
+from domain.values import UtcDatetime, Value, show_time
+
+
+class TargetKind(StrEnum):
+    """The ways to name a recovery point."""
+
+    TIME = "time"
+    BEFORE_LSN = "before-lsn"
+    RESTORE_POINT = "restore-point"
+    SNAPSHOT = "snapshot"
+    LATEST = "latest"
+    LATEST_PROOF = "latest-proof"
+
+
+class Target(Value):
+    """The point as it was asked for; never silently replaced by another."""
+
+    kind: TargetKind
+    time: UtcDatetime | None = None
+    lsn: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        needed = {
+            TargetKind.TIME: self.time,
+            TargetKind.BEFORE_LSN: self.lsn,
+            TargetKind.RESTORE_POINT: self.name,
+            TargetKind.SNAPSHOT: self.name,
+        }
+        if self.kind in needed and needed[self.kind] is None:
+            message = f"a target of kind {self.kind} needs its value"
+            raise ValueError(message)
+        return self
+
+    def __str__(self) -> str:
+        """Return the target in the words of the command line."""
+        if self.kind is TargetKind.TIME and self.time:
+            return show_time(self.time)
+        if self.kind is TargetKind.BEFORE_LSN:
+            return f"just before {self.lsn}"
+        if self.kind is TargetKind.LATEST:
+            return "the latest possible moment"
+        if self.kind is TargetKind.LATEST_PROOF:
+            return "the latest proof point"
+        return f"{self.kind.value.replace('-', ' ')} {self.name}"
+
+
+class CommitMark(Value):
+    """One commit in the provider's log: where it stands, when it was stamped, by which transaction."""
+
+    lsn: str
+    at: UtcDatetime
+    xid: int
+
+
+class RecoveryWindow(Value):
+    """A span without a hole that the provider can restore to, both ends included.
+
+    A snapshot is a window that opens and closes at once.
+    """
+
+    opens_at: UtcDatetime
+    closes_at: UtcDatetime
+    source: str
+    opens_lsn: str | None = None
+    closes_lsn: str | None = None
+    note: str = ""
+
+    def holds(self, moment: datetime) -> bool:
+        """Return whether `moment` lies inside."""
+        return self.opens_at <= moment <= self.closes_at
+
+
+class Snapshot(Value):
+    """A named point that is kept until somebody deletes it."""
+
+    id: str
+    taken_at: UtcDatetime
+    lsn: str
+    source: str
+    name: str = ""
+    size_bytes: int | None = None
+    proven: bool = False
+
+
+class RecoveryPoint(Value):
+    """The exact point a restore goes to, with what proves that it got there."""
+
+    target: Target
+    source: str
+    backup_id: str
+    lsn: str
+    inclusive: bool
+    last_commit: CommitMark | None = None
+    first_after: CommitMark | None = None
+    snapshot_id: str | None = None
+    backup_bytes: int = 0
+    restored_bytes: int = 0
+    log_bytes: int = 0
+
+    @property
+    def time(self) -> datetime | None:
+        """Commit time of the last commit that will be present, UTC, or None if there is none."""
+        return self.last_commit.at if self.last_commit else None
+
+
+class Suspect(Value):
+    """A commit that removed or replaced the files of relations: a disaster, or somebody's migration."""
+
+    lsn: str
+    at: UtcDatetime
+    xid: int
+    acts: tuple[str, ...]
+
+
+class RestoreRequest(Value):
+    """One recovery of one database, as it was asked for."""
+
+    id: str
+    resource: ProtectedResource
+    target: Target
+    mode: Mode = Mode.INCIDENT
+    cutover: bool = True
+    requested_at: UtcDatetime
+    requested_by: str
+    incident_at: UtcDatetime | None = None
+    reason: str = ""
+    confirmed: bool = False
+
+    @property
+    def started_counting_at(self) -> datetime:
+        """Moment from which the recovery clock counts: the impact, else the request."""
+        return self.incident_at or self.requested_at
+
+    @property
+    def cuts_over(self) -> bool:
+        """Whether this run ends with the consumers on the new server; a drill never does."""
+        return self.cutover and self.mode is Mode.INCIDENT
+
+
+def require_reachable(
+    path: str, windows: Sequence[RecoveryWindow], moment: datetime, now: datetime
+) -> RecoveryWindow:
+    """Return the window that holds `moment`, or refuse with the nearest that can be had.
+
+    Raises:
+        RecoveryPointUnreachableError: with the offers to show.
+    """
+    if moment > now:
+        raise RecoveryPointUnreachableError(
+            path, f"{show_time(moment)} is in the future (now is {show_time(now)})"
+        )
+    for window in windows:
+        if window.holds(moment):
+            return window
+    if not windows:
+        raise RecoveryPointUnreachableError(
+            path,
+            "nothing can be restored, because no base backup has been completed",
+            ("take one with `refloat snapshot create`",),
+        )
+    raise _outside(path, sorted(windows, key=lambda window: window.opens_at), moment)
+
+
+def _outside(
+    path: str, ordered: Sequence[RecoveryWindow], moment: datetime
+) -> RecoveryPointUnreachableError:
+    before = [window for window in ordered if window.closes_at < moment]
+    after = [window for window in ordered if window.opens_at > moment]
+    if not before:
+        opens = ordered[0].opens_at
+        return RecoveryPointUnreachableError(
+            path,
+            f"{show_time(moment)} is before the recovery window opens",
+            (f"the earliest possible time is {show_time(opens)}",),
+        )
+    closes = max(window.closes_at for window in before)
+    if not after:
+        return RecoveryPointUnreachableError(
+            path,
+            f"{show_time(moment)} is after the recovery window closes",
+            (f"the latest possible time is {show_time(closes)}", "`--latest` takes it"),
+        )
+    return RecoveryPointUnreachableError(
+        path,
+        f"{show_time(moment)} is in a gap of the archive, "
+        f"from {show_time(closes)} to {show_time(after[0].opens_at)}",
+        (f"the last time before it is {show_time(closes)}",
+         f"the first after it is {show_time(after[0].opens_at)}"),
+    )
+
+
+class ServerDescription(Value):
+    """The server that a path means now."""
+
+    name: str
+    host: str
+    port: int
+    version: str = ""
+    state: str = ""
+    timeline: int | None = None
+    size_bytes: int | None = None
+    superseded: tuple[str, ...] = ()
+    archive: "ArchiveHealth | None" = None
+
+
+class ArchiveHealth(Value):
+    """Whether the archive follows the server: lag, holes and the newest base backup."""
+
+    healthy: bool
+    problems: tuple[str, ...] = ()
+    lag: timedelta | None = None
+    lag_bytes: int | None = None
+    newest_backup_at: UtcDatetime | None = None
+    stored_bytes: int = 0
+
+
+class RestoreHandle(Value):
+    """What a restore in progress is called at its provider."""
+
+    server: str
+    host: str
+    port: int
+    run_id: str
+
+
+class Progress(Value):
+    """How far a step is, where that is known."""
+
+    what: str
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+    def __str__(self) -> str:
+        """Return the step with its percentage, when the total is known."""
+        if self.done_bytes is None or not self.total_bytes:
+            return self.what
+        return f"{self.what} {min(100, 100 * self.done_bytes // self.total_bytes)} %"
+
+
+class RestoredResource(Value):
+    """A restored server that accepts writes, with what recovery itself said of the point reached."""
+
+    handle: RestoreHandle
+    ready_at: UtcDatetime
+    replayed_to: str
+    last_replayed_commit_at: UtcDatetime | None = None
+    timeline: int
+    stopped_because: str
+    version: str
+
+
+class SettingDifference(Value):
+    """One setting that the restored server had otherwise than the source, and what was done."""
+
+    name: str
+    source: str
+    restored: str
+    outcome: str
+    why: str = ""
+
+
+class CutoverRecord(Value):
+    """What a cutover changed, enough to turn it back."""
+
+    consumer: str
+    before: str
+    after: str

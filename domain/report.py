@@ -1,0 +1,165 @@
+"""The run report: one document per run, the same for an incident and a drill."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
+
+from domain.checks import Finding, Verdict
+from domain.clock import Objective, Phase, PhaseEstimate, PhaseRecord
+from domain.recovery import (
+    CutoverRecord,
+    RecoveryPoint,
+    RestoredResource,
+    SettingDifference,
+    Target,
+)
+from domain.resources import Mode
+from domain.values import UtcDatetime, Value
+
+SCHEMA: Literal["refloat.report/v1"] = "refloat.report/v1"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Scope(StrEnum):
+    """Where the clock stopped: at a healthy service, or at a verified copy."""
+
+    SERVICE = "service"
+    RESTORE = "restore"
+
+
+class Event(Value):
+    """Something worth knowing that happened during a run."""
+
+    at: UtcDatetime
+    what: str
+
+
+class ApprovalRecord(Value):
+    """Who said yes, when, and why."""
+
+    by: str
+    at: UtcDatetime
+    note: str = ""
+
+
+class Creation(Value):
+    """One thing a run made, and whether it is still there."""
+
+    what: str
+    name: str
+    kept: bool
+
+
+class RunReport(Value):
+    """What was asked, done, measured and proven in one run."""
+
+    report_schema: Literal["refloat.report/v1"] = SCHEMA
+    run_id: str
+    workflow_id: str
+    mode: Mode
+    scope: Scope
+    resource: str
+    kind: str
+    provider: str
+    provider_kind: str
+    reason: str
+    requested_by: str
+    approval: ApprovalRecord | None = None
+    outcome: Outcome
+    failure: str = ""
+    failure_type: str = ""
+    requested_at: UtcDatetime
+    incident_at: UtcDatetime | None = None
+    ended_at: UtcDatetime
+    requested_point: Target
+    allowed_point: RecoveryPoint | None = None
+    reached: RestoredResource | None = None
+    point_deviation: timedelta | None = None
+    phases: tuple[PhaseRecord, ...] = ()
+    estimates: tuple[PhaseEstimate, ...] = ()
+    estimated: timedelta | None = None
+    deviation: timedelta | None = None
+    objectives: tuple[Objective, ...] = ()
+    measured_rto: timedelta | None = None
+    measured_rpo: timedelta | None = None
+    findings: tuple[Finding, ...] = ()
+    settings: tuple[SettingDifference, ...] = ()
+    cutovers: tuple[CutoverRecord, ...] = ()
+    created: tuple[Creation, ...] = ()
+    superseded: str | None = None
+    events: tuple[Event, ...] = ()
+    versions: dict[str, str] = {}
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run did what it should and every verdict passed."""
+        return (
+            self.outcome is Outcome.DONE
+            and all(objective.verdict is Verdict.PASSED for objective in self.objectives)
+            and all(finding.good for finding in self.findings)
+        )
+
+    @property
+    def verdict(self) -> str:
+        """The whole run in one word or two, for search attributes and tables."""
+        if self.outcome is not Outcome.DONE:
+            return self.outcome.value
+        return "passed" if self.passed else "missed"
+
+
+def exit_code(report: RunReport) -> int:
+    """Return the exit code a report stands for: 0, 1, 2 or 3 as documented."""
+    if report.outcome is Outcome.REFUSED:
+        return 2
+    if report.outcome is not Outcome.DONE:
+        return 1
+    return 0 if report.passed else 3
+
+
+class RestorePlan(Value):
+    """What a restore would do; what it answers is what the run then does."""
+
+    resource: str
+    mode: Mode
+    target: Target
+    point: RecoveryPoint
+    findings: tuple[Finding, ...]
+    steps: tuple[str, ...]
+    creates: tuple[str, ...]
+    estimates: tuple[PhaseEstimate, ...]
+    estimated: timedelta
+    rto: timedelta
+    rpo: timedelta
+    expected_loss: timedelta | None
+    approvers: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+
+
+class RunStatus(Value):
+    """A run in progress, as it tells of itself when asked."""
+
+    run_id: str
+    resource: str
+    mode: Mode
+    phase: Phase
+    phases: tuple[PhaseRecord, ...]
+    estimates: tuple[PhaseEstimate, ...]
+    started_counting_at: UtcDatetime
+    rto: timedelta
+    waiting_for: str = ""
+    events: tuple[Event, ...] = ()
+    report: RunReport | None = None
+
+
+def total_of(records: Sequence[PhaseRecord]) -> timedelta:
+    """Return the summed duration of the phases that ended."""
+    return sum((record.took for record in records if record.took is not None), start=timedelta())

@@ -1,0 +1,149 @@
+"""What the business needs back: a protected resource, its path and everything the catalog says of it."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt
+
+from domain.values import Bytes, Span, Value, Written
+
+
+class ResourceKind(StrEnum):
+    """The kinds of thing that Refloat brings back."""
+
+    DATABASE = "database"
+
+
+class Mode(StrEnum):
+    """Whether a run answers an incident or rehearses one."""
+
+    INCIDENT = "incident"
+    DRILL = "drill"
+
+
+class Durability(StrEnum):
+    """What a commit waits for.
+
+    `bounded-loss` acknowledges at once and loses about a second with the server's disk;
+    `zero-loss` waits for the archive, and a dead archive then blocks every commit.
+    """
+
+    BOUNDED_LOSS = "bounded-loss"
+    ZERO_LOSS = "zero-loss"
+
+
+class Objectives(Written):
+    """How long a recovery may take and how much may be lost."""
+
+    rto: Span = Field(default=timedelta(hours=1), description="recovery time objective")
+    rpo: Span = Field(default=timedelta(minutes=5), description="recovery point objective")
+
+
+class BackupPolicy(Written):
+    """What must be kept, and under which key."""
+
+    retention: Span = timedelta(days=14)
+    max_age: Span = timedelta(hours=26)
+    max_size: Bytes | None = None
+    encrypted: Literal[True] = True
+    key: str | None = Field(default=None, description="reference to the base64 AES-256 key")
+
+
+class SqlCheck(Written):
+    """One question to the restored data: a read-only statement that returns one value."""
+
+    name: str
+    query: str
+    at_least: float | None = None
+    at_most: float | None = None
+    equals: str | None = None
+    max_age: Span | None = None
+    timeout: Span = timedelta(seconds=30)
+
+
+class Connection(Written):
+    """How to log in; the password is a reference, never a value."""
+
+    database: str
+    user: str
+    password: str | None = None
+
+
+class ServerAddress(Written):
+    """Where a self-managed server listens, and its data directory when it is on this machine."""
+
+    host: str = "127.0.0.1"
+    port: PositiveInt = 5432
+    data: str | None = None
+
+
+class Approval(Written):
+    """Who may say yes; whoever asked never counts."""
+
+    approvers: tuple[str, ...] = Field(min_length=1)
+    within: Span = timedelta(hours=1)
+
+
+class Health(Written):
+    """Where a consumer tells that it works, and how long it may take to."""
+
+    url: str
+    within: Span = timedelta(seconds=60)
+
+
+class LocalPlatform(Written):
+    """An application on this machine: its setting is rewritten and it is restarted."""
+
+    kind: Literal["local"]
+    settings: str = Field(description="file of NAME=value lines that the application reads at start")
+    variable: str = "DATABASE_URL"
+    command: tuple[str, ...] = Field(
+        default=(), description="run and kept alive by the supervisor; empty: started by somebody else"
+    )
+    restart: tuple[str, ...] = Field(default=(), description="command that restarts it, when not ours")
+
+
+class Consumer(Written):
+    """An application that uses the database, with what a cutover needs to know of it."""
+
+    name: str
+    platform: LocalPlatform
+    health: Health | None = None
+
+
+def _is_path(path: str) -> str:
+    parts = path.split("/")
+    if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - project, environment, service
+        message = f"{path!r} is not a resource path; write project/environment/service"
+        raise ValueError(message)
+    return path
+
+
+ResourcePath = Annotated[str, AfterValidator(_is_path)]
+
+
+class ProtectedResource(Value):
+    """One database as the catalog declares it; travels as a run's input, so it holds no secret."""
+
+    path: ResourcePath
+    kind: ResourceKind = ResourceKind.DATABASE
+    provider: str
+    provider_kind: str
+    engine: Literal["postgresql"]
+    instance: str
+    objectives: Objectives
+    objectives_given: bool = False
+    backups: BackupPolicy
+    checks: tuple[SqlCheck, ...] = ()
+    connection: Connection
+    consumers: tuple[Consumer, ...] = ()
+    approval: Approval | None = None
+    durability: Durability = Durability.BOUNDED_LOSS
+    heartbeat: bool = True
+    server: ServerAddress | None = None
+
+    @property
+    def heartbeat_table(self) -> str | None:
+        """Name of the table that gains a row a second, or None where the catalog wants none."""
+        return "refloat.heartbeat" if self.heartbeat else None
