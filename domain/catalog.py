@@ -28,6 +28,7 @@ class LocalProviderEntry(Written):
 
     kind: Literal["local"]
     root: str = ".refloat"
+    archive: str | None = Field(default=None, description="folder on another disk; default: root")
     listen: str = "127.0.0.1"
     first_port: int = Field(default=15440, ge=1, le=65535)
     last_port: int = Field(default=15499, ge=1, le=65535)

@@ -129,8 +129,17 @@ def compare_content(expected: ProofPoint, observed: ProofPoint) -> Finding:
     )
 
 
-def compare_counts(reference: ProofPoint, observed: ProofPoint) -> Finding:
+def compare_counts(reference: ProofPoint | None, observed: ProofPoint) -> Finding:
     """Return whether every table that had rows at the last snapshot still has some."""
+    if reference is None:
+        return Finding(
+            name="row counts against the last snapshot",
+            kind="counts",
+            expected="rows wherever an earlier snapshot had some",
+            observed=f"no snapshot with counts before the point; {len(observed.tables)} tables now",
+            verdict=Verdict.UNPROVEN,
+            advice="take proof points regularly: `refloat snapshot create`",
+        )
     found = {content.table: content.rows for content in observed.tables}
     had_rows = [content for content in reference.tables if content.rows]
     gone = [

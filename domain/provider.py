@@ -148,6 +148,10 @@ class Cutover(Protocol):
         """Give the new server its own archive and base backup; return when both are complete."""
         ...
 
+    def keep(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Note that a run ended without cutover and its server stays until it is released."""
+        ...
+
     def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> str | None:
         """Make the new server what the path means, fence the old one and return its name."""
         ...
@@ -195,9 +199,10 @@ class Questions(Protocol):
         ...
 
     def content(
-        self, server: RestoreHandle, connection: Connection, lsn: str, progress: ReportProgress
+        self, server: RestoreHandle, connection: Connection, lsn: str, progress: ReportProgress,
+        *, hashed: bool,
     ) -> ProofPoint:
-        """Hash every table of a restored server that nobody writes to."""
+        """Count, and when `hashed` also hash, every table of a server that nobody writes to."""
         ...
 
     def integrity(

@@ -5,6 +5,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from domain.checks import Finding, Verdict
 from domain.clock import Objective, Phase, PhaseEstimate, PhaseRecord
 from domain.recovery import (
@@ -62,7 +64,9 @@ class Creation(Value):
 class RunReport(Value):
     """What was asked, done, measured and proven in one run."""
 
-    report_schema: Literal["refloat.report/v1"] = SCHEMA
+    model_config = ConfigDict(populate_by_name=True)
+
+    report_schema: Literal["refloat.report/v1"] = Field(default=SCHEMA, alias="schema")
     run_id: str
     workflow_id: str
     mode: Mode
@@ -77,6 +81,7 @@ class RunReport(Value):
     outcome: Outcome
     failure: str = ""
     failure_type: str = ""
+    left_behind: tuple[str, ...] = ()
     requested_at: UtcDatetime
     incident_at: UtcDatetime | None = None
     ended_at: UtcDatetime

@@ -1,0 +1,71 @@
+"""Snapshots with proof, and the proof that a restore is what it should be."""
+
+from collections.abc import Mapping
+
+from activities.errors import beating, step
+from activities.steps import MarkedPoint, OnRestored, TakeSnapshot
+from domain.checks import Finding, compare_content, compare_counts, judge_sql
+from domain.errors import UnsupportedResourceError
+from domain.provider import DatabaseProvider, Questions, ReportProgress
+from domain.recovery import RestoreHandle, Snapshot
+
+
+class VerificationActivities:
+    """Takes proof points and holds restored data against them."""
+
+    def __init__(self, providers: Mapping[str, DatabaseProvider], questions: Questions) -> None:
+        self._providers, self._questions = providers, questions
+
+    @step("snapshot.create")
+    def create_snapshot(self, take: TakeSnapshot) -> Snapshot:
+        """Take a snapshot and, where the server allows it, its proof."""
+        provider = self._providers[take.resource.provider]
+        with beating() as progress:
+            snapshot = provider.snapshots.create(
+                take.resource, key=take.key, name=take.name, progress=progress
+            )
+            if snapshot.proven:
+                return snapshot
+            server = provider.points.describe(take.resource)
+            handle = RestoreHandle(server=server.name, host=server.host, port=server.port, run_id="")
+            try:
+                proof = self._questions.take_proof(handle, take.resource.connection, progress)
+            except UnsupportedResourceError:
+                return snapshot  # kept without proof, and shown so
+            provider.snapshots.attach_proof(take.resource, snapshot.id, proof)
+            return snapshot.model_copy(update={"proven": True, "lsn": proof.lsn})
+
+    @step("snapshot.mark")
+    def mark(self, take: TakeSnapshot) -> MarkedPoint:
+        """Mark the present moment of what is left, if it still answers."""
+        provider = self._providers[take.resource.provider]
+        return MarkedPoint(
+            snapshot=provider.snapshots.mark(take.resource, key=take.key, name=take.name)
+        )
+
+    @step("verify.restored")
+    def verify(self, on: OnRestored) -> list[Finding]:
+        """Return every finding on what was restored: the point, the content, the pages, the checks."""
+        connection, server = on.resource.connection, on.restored.handle
+        with beating() as progress:
+            findings = list(
+                self._questions.point_reached(
+                    on.restored, on.point, connection, on.resource.heartbeat_table
+                )
+            )
+            findings.append(self._content(on, progress))
+            findings += self._questions.integrity(server, connection, progress)
+            for check in on.resource.checks:
+                answer = self._questions.ask(server, connection, check)
+                findings.append(judge_sql(check, answer, on.point.time))
+        return findings
+
+    def _content(self, on: OnRestored, progress: ReportProgress) -> Finding:
+        snapshots = self._providers[on.resource.provider].snapshots
+        connection, server = on.resource.connection, on.restored.handle
+        proof = snapshots.proof(on.resource, on.point)
+        if proof is not None:
+            seen = self._questions.content(server, connection, on.point.lsn, progress, hashed=True)
+            return compare_content(proof, seen)
+        seen = self._questions.content(server, connection, on.point.lsn, progress, hashed=False)
+        return compare_counts(snapshots.last_proof(on.resource, on.point), seen)

@@ -1,0 +1,1 @@
+"""The outside systems, one folder each; only the worker and the sandbox import them."""

@@ -1,0 +1,208 @@
+"""Makes a restored server the one that its path means, protected like the one before."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import psycopg
+
+from domain.errors import NothingToReleaseError, NotYetError, RecoveryError, ServerFailedError
+from domain.provider import Cutover, ReportProgress
+from domain.recovery import Progress, RestoreHandle
+from domain.resources import ProtectedResource
+from providers.local.archive import Archive
+from providers.local.backup import BackupTaker
+from providers.local.binaries import locate
+from providers.local.config import LocalConfig
+from providers.local.databases import remove_server
+from providers.local.layout import Layout, remove_tree, write_record
+from providers.local.receiver import backup_key, slot_of
+from providers.local.records import Desired, ServerRecord
+from providers.local.servers import Servers
+from providers.local.sql import connect, one
+from providers.secrets.references import Secrets
+
+
+class LocalCutover(Cutover):
+    """Own slot, own archive, own base backup; then the path means the new server."""
+
+    def __init__(self, config: LocalConfig, secrets: Secrets) -> None:
+        self.config, self.secrets = config, secrets
+
+    def _servers(self, resource: ProtectedResource) -> Servers:
+        return Servers(Layout(self.config, resource.instance))
+
+    def protect(
+        self, resource: ProtectedResource, handle: RestoreHandle, progress: ReportProgress
+    ) -> None:
+        """Restart into service, follow the log, take a base backup."""
+        servers = self._servers(resource)
+        record = _require(servers, handle)
+        if record.aim is not None or not record.receiving:
+            record = servers.write(
+                record.model_copy(
+                    update={"aim": None, "receiving": True, "generation": record.generation + 1}
+                )
+            )
+        progress(Progress(what="restart the new server into service"))
+        self._await_service(servers, resource, record, progress)
+        archive = Archive(servers.layout, record.name)
+        progress(Progress(what="archive the new server's log"))
+        self._await_stream(archive, record, progress)
+        taker = BackupTaker(
+            server=record, archive=archive, binaries=locate(self.config, record.major),
+            connection=resource.connection, secrets=self.secrets,
+            master=backup_key(resource, self.secrets),
+        )
+        taker.take(f"base-{handle.run_id[:12]}", progress)
+        self._await_covered(archive, progress)
+        remove_tree(servers.layout.server(record.name) / "wal")
+
+    def _await_service(
+        self, servers: Servers, resource: ProtectedResource, record: ServerRecord,
+        progress: ReportProgress,
+    ) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            status = servers.status(record.name)
+            if status and status.generation == record.generation and status.state == "running":
+                try:
+                    with connect(record, resource.connection, self.secrets, timeout=2) as session:
+                        one(session, "select 1")
+                except RecoveryError:
+                    status = None
+                else:
+                    return
+            _pause(deadline, progress, f"{record.name} to start into service")
+
+    @staticmethod
+    def _await_stream(archive: Archive, record: ServerRecord, progress: ReportProgress) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            status = archive.status()
+            if archive.record is not None and status and status.received_lsn:
+                return
+            _pause(deadline, progress, f"the log of {record.name} to arrive in its archive")
+
+    @staticmethod
+    def _await_covered(archive: Archive, progress: ReportProgress) -> None:
+        """Return when the archive holds the log that the base backup needs."""
+        deadline = time.monotonic() + 30
+        while not archive.stretches():
+            _pause(deadline, progress, "the log of the new base backup to arrive")
+
+    def keep(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Mark the server of a finished run, so that `release` may take it."""
+        servers = self._servers(resource)
+        servers.write(_require(servers, handle).model_copy(update={"kept": True}))
+
+    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> str | None:
+        """Fence the old server, softly and reversibly, and make the new one what the path means."""
+        servers = self._servers(resource)
+        record, before = _require(servers, handle), servers.current()
+        if before.name == record.name:
+            tenures = servers.tenures()
+            return tenures.tenures[-2].server if tenures and len(tenures.tenures) > 1 else None
+        self._fence(resource, before, shut=True)
+        servers.install(record, handle.run_id)
+        return before.name
+
+    def _fence(self, resource: ProtectedResource, server: ServerRecord, *, shut: bool) -> None:
+        """Let a server answer reads only, or writes again; a server that is gone needs neither."""
+        if server.desired is not Desired.RUNNING:
+            return
+        try:
+            with connect(server, resource.connection, self.secrets, timeout=3) as session:
+                # what waits for the archive of a server that loses its receiver would hang for ever
+                session.execute("alter system reset synchronous_standby_names")
+                if shut:
+                    session.execute("alter system set default_transaction_read_only = on")
+                else:
+                    session.execute("alter system reset default_transaction_read_only")
+                session.execute("select pg_reload_conf()")
+                session.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where backend_type = 'client backend' and pid <> pg_backend_pid() "
+                    "and application_name not like 'refloat%'"
+                )
+        except RecoveryError:
+            return
+
+    def demote(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Make the old server what the path means, taking writes again."""
+        servers = self._servers(resource)
+        name = servers.reinstall(handle.server)
+        record = servers.record(name) if name else servers.current()
+        if record is not None:
+            self._fence(resource, record, shut=False)
+
+    def superseded(self, resource: ProtectedResource) -> Sequence[str]:
+        """Return the servers that the path meant before, and the copies that runs kept."""
+        servers = self._servers(resource)
+        tenures = servers.tenures()
+        if tenures is None:
+            return []
+        kept = [one.name for one in servers.all() if one.kept and one.name != tenures.server]
+        names = [
+            tenure.server for tenure in tenures.tenures
+            if tenure.until and not tenure.released and tenure.server != tenures.server
+        ]
+        return list(dict.fromkeys([*names, *kept]))
+
+    def release(self, resource: ProtectedResource) -> Sequence[str]:
+        """Delete the superseded servers; their archives stay until the retention ends."""
+        names = self.superseded(resource)
+        if not names:
+            raise NothingToReleaseError(
+                f"{resource.path}: no superseded server waits for its release"
+            )
+        servers = self._servers(resource)
+        for name in names:
+            record = servers.record(name)
+            if record is not None and record.managed:
+                remove_server(servers, record)
+            elif record is not None:
+                self._let_go(servers, resource, record)
+            self._note_released(servers, name)
+        return names
+
+    def _let_go(
+        self, servers: Servers, resource: ProtectedResource, record: ServerRecord
+    ) -> None:
+        """Stop following a server that is not ours; its files are never touched."""
+        servers.write(record.model_copy(update={"receiving": False, "desired": Desired.STOPPED}))
+        try:
+            with connect(record, resource.connection, self.secrets, timeout=3) as session:
+                session.execute(
+                    "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
+                    "where slot_name = %s and not active", [slot_of(record)]
+                )
+        except psycopg.Error as error:
+            raise ServerFailedError(f"{record.name}: {error}") from None
+        except RecoveryError:
+            return
+
+    @staticmethod
+    def _note_released(servers: Servers, name: str) -> None:
+        tenures = servers.tenures()
+        if tenures is None:
+            return
+        noted = tuple(
+            tenure.model_copy(update={"released": True}) if tenure.server == name else tenure
+            for tenure in tenures.tenures
+        )
+        write_record(servers.layout.current, tenures.model_copy(update={"tenures": noted}))
+
+
+def _require(servers: Servers, handle: RestoreHandle) -> ServerRecord:
+    record = servers.record(handle.server)
+    if record is None:
+        raise ServerFailedError(f"{handle.server}: its record is gone")
+    return record
+
+
+def _pause(deadline: float, progress: ReportProgress, what: str) -> None:
+    progress(Progress(what=f"wait for {what}"))
+    if time.monotonic() > deadline:
+        raise NotYetError(what, timedelta(seconds=1))
+    time.sleep(0.1)

@@ -1,0 +1,307 @@
+"""Restores a local database into a new data directory and a new port."""
+
+import contextlib
+import shutil
+import signal
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from domain.errors import (
+    NotYetError,
+    PointNotReachedError,
+    ProviderUnavailableError,
+    RecoveryError,
+    WalMissingError,
+)
+from domain.provider import ReportProgress, ResourceRecovery
+from domain.recovery import Progress, RecoveryPoint, RestoredResource, RestoreHandle
+from domain.resources import Mode, ProtectedResource
+from domain.values import Value
+from providers.local.archive import Archive
+from providers.local.backup import unpack, verify
+from providers.local.binaries import locate
+from providers.local.config import LocalConfig
+from providers.local.keeper import ServerKeeper
+from providers.local.layout import Layout, read_record, remove_tree, write_record
+from providers.local.receiver import backup_key
+from providers.local.records import BackupRecord, Desired, RecoveryAim, ServerRecord
+from providers.local.servers import Servers, failure_of, recent_log
+from providers.local.sql import as_moment, connect, one
+from providers.local.supervisor import supervisor_alive
+from providers.local.wal import tidy_lsn
+from providers.secrets.references import Secrets
+
+_PACE = timedelta(milliseconds=200)
+
+
+class Transferred(Value):
+    """Written when the files of a restore are complete."""
+
+    backup_id: str
+    lsn: str
+
+
+def name_of(run_id: str, instance: str) -> str:
+    """Return what a run's new server is called."""
+    return f"refloat-{run_id[:8]}-{instance}"
+
+
+class LocalRecovery(ResourceRecovery):
+    """The copy of a database as of a point, beside the original."""
+
+    def __init__(self, config: LocalConfig, secrets: Secrets) -> None:
+        self.config, self.secrets = config, secrets
+
+    def start_restore(
+        self, resource: ProtectedResource, point: RecoveryPoint, *, run_id: str, mode: Mode
+    ) -> RestoreHandle:
+        """Reserve name, folder and port; the same ones for the same run."""
+        layout = Layout(self.config, resource.instance)
+        backup = _backup(Archive(layout, point.source), point.backup_id)
+        record = Servers(layout).reserve(
+            name_of(run_id, resource.instance), run_id, backup.major,
+            listen="127.0.0.1" if mode is Mode.DRILL else self.config.listen,
+        )
+        return RestoreHandle(server=record.name, host=record.host, port=record.port, run_id=run_id)
+
+    def transfer(
+        self,
+        resource: ProtectedResource,
+        point: RecoveryPoint,
+        handle: RestoreHandle,
+        progress: ReportProgress,
+    ) -> None:
+        """Unpack, verify and stage the log, then let the supervisor start the server."""
+        layout = Layout(self.config, resource.instance)
+        servers, folder = Servers(layout), layout.server(handle.server)
+        record = servers.record(handle.server)
+        if record is None or record.run_id != handle.run_id:
+            raise PointNotReachedError(f"{handle.server}: its record is gone; start a new restore")
+        done = read_record(folder / "transferred.json", Transferred)
+        if done is None:
+            self._fetch(resource, point, folder, progress)
+            write_record(
+                folder / "transferred.json", Transferred(backup_id=point.backup_id, lsn=point.lsn)
+            )
+        if record.desired is Desired.PREPARING:
+            aim = RecoveryAim(lsn=point.lsn, inclusive=point.inclusive)
+            servers.write(record.model_copy(update={"desired": Desired.RUNNING, "aim": aim}))
+
+    def _fetch(
+        self,
+        resource: ProtectedResource,
+        point: RecoveryPoint,
+        folder: Path,
+        progress: ReportProgress,
+    ) -> None:
+        archive = Archive(Layout(self.config, resource.instance), point.source)
+        backup, master = _backup(archive, point.backup_id), backup_key(resource, self.secrets)
+        data, staged = folder / "data", folder / "wal"
+        for path in (data, staged):
+            remove_tree(path)  # what an attempt that was killed left
+            path.mkdir(mode=0o700)
+        account = self.config.account
+        account.own(folder, data, staged)
+        staging = _Staging(archive, backup, point, staged, master)
+        staging.start()
+        try:
+            unpack(archive, backup, data, master, account, progress)
+        finally:
+            staging.finish()
+        staging.reraise()
+        account.own(*staged.iterdir())
+        progress(Progress(what="verify the unpacked files"))
+        verify(locate(self.config, backup.major), data)
+        _complete_configuration(data, backup)
+        (data / "recovery.signal").touch()
+        account.own(*(path for path in data.iterdir() if path.is_file()))
+
+    def poll_restore(self, resource: ProtectedResource, handle: RestoreHandle) -> RestoredResource:
+        """Return the server once it accepts writes at its point, or the reason why it never will."""
+        layout = Layout(self.config, resource.instance)
+        servers = Servers(layout)
+        record, status = servers.record(handle.server), servers.status(handle.server)
+        if record is None:
+            raise PointNotReachedError(f"{handle.server}: its record is gone; start a new restore")
+        if status is None or status.generation != record.generation:
+            if not supervisor_alive(self.config.root):
+                raise ProviderUnavailableError(
+                    "no supervisor runs to start the new server; start `refloat-supervisor`"
+                )
+            raise NotYetError(f"the supervisor to start {handle.server}", _PACE)
+        log = recent_log(layout.server(handle.server))
+        if status.state in {"failed", "lost"}:
+            raise failure_of(handle.server, f"{log}\n{status.problem}")
+        try:
+            return self._facts(resource, record, handle, log)
+        except ProviderUnavailableError:
+            raise NotYetError(f"{handle.server} to replay the log", _PACE) from None
+
+    def _facts(
+        self, resource: ProtectedResource, record: ServerRecord, handle: RestoreHandle, log: str
+    ) -> RestoredResource:
+        with connect(record, resource.connection, self.secrets, timeout=3) as session:
+            row = one(
+                session,
+                "select pg_is_in_recovery(), pg_last_wal_replay_lsn()::text,"
+                " pg_last_xact_replay_timestamp(), current_setting('server_version')",
+            )
+            if row[0]:
+                raise NotYetError(f"{handle.server} to end recovery, now at {row[1]}", _PACE)
+            timeline = int(
+                str(one(session, "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")[0]), 16
+            )
+        stopped = [line for line in log.splitlines() if "recovery stopping" in line]
+        if row[1] is None or not stopped:
+            raise PointNotReachedError(
+                f"{handle.server}: it started without recovery, as if its signal file had been "
+                "missing, so it holds the base backup and not the point; it is not used"
+            )
+        return RestoredResource(
+            handle=handle,
+            ready_at=datetime.now(UTC),
+            replayed_to=tidy_lsn(str(row[1])),
+            last_replayed_commit_at=as_moment(row[2]),
+            timeline=timeline,
+            stopped_because=stopped[-1].partition("LOG:")[2].strip(),
+            version=str(row[3]),
+        )
+
+    def discard(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
+        """Stop and remove the run's server, its archive and spool; nothing that is not the run's."""
+        layout = Layout(self.config, resource.instance)
+        servers = Servers(layout)
+        record = servers.record(handle.server)
+        if record is None or record.run_id != handle.run_id:
+            return
+        tenures = servers.tenures()
+        if tenures is not None and tenures.server == record.name:
+            raise PointNotReachedError(
+                f"{record.name} is what {resource.path} means now; it is not removed"
+            )
+        remove_server(servers, record)
+        for folder in (layout.archive(record.name), layout.spool(record.name)):
+            remove_tree(folder)
+
+
+def remove_server(servers: Servers, record: ServerRecord) -> None:
+    """Stop a managed server and remove its folder.
+
+    Raises:
+        NotYetError: it still stops.
+    """
+    layout = servers.layout
+    if record.desired is not Desired.PREPARING:
+        absent = record.model_copy(update={"desired": Desired.ABSENT})
+        if record.desired is not Desired.ABSENT:
+            servers.write(absent)
+        if not supervisor_alive(layout.config.root):
+            ServerKeeper(servers, record.name).tick(absent)
+        deadline = time.monotonic() + 8
+        while not _stopped(servers, record.name):
+            if time.monotonic() > deadline:
+                raise NotYetError(f"{record.name} to stop", timedelta(seconds=1))
+            time.sleep(0.05)
+    _stop_receiver(layout, record)
+    folder = layout.server(record.name)
+    gone = folder.with_name(f".gone-{record.name}")
+    remove_tree(gone)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(gone)  # at once, so that nothing is started from half a folder
+    remove_tree(gone)
+
+
+def _stopped(servers: Servers, name: str) -> bool:
+    status = servers.status(name)
+    running = ServerKeeper(servers, name)
+    return (status is None or status.state != "running") and (running.daemon.pid is None)
+
+
+def _stop_receiver(layout: Layout, record: ServerRecord) -> None:
+    from providers.local.processes import Daemon  # noqa: PLC0415
+
+    spool = layout.spool(record.name)
+    if spool.exists():
+        Daemon(spool / "receiver.pid", spool / "receiver.log").stop(signal.SIGINT, within=5.0)
+
+
+class _Staging(threading.Thread):
+    """Unseals the log that a restore needs, while the base backup is being unpacked."""
+
+    def __init__(
+        self, archive: Archive, backup: BackupRecord, point: RecoveryPoint, target: Path, master: bytes
+    ) -> None:
+        super().__init__(daemon=True)
+        self.archive, self.target, self.master = archive, target, master
+        segments = archive.segments
+        self.first, self.last = segments.number(backup.start_lsn), segments.number(point.lsn)
+        self.stop = threading.Event()
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Unseal from the first to the last segment, and the one after where a record goes on."""
+        try:
+            for number in range(self.first, self.last + 1):
+                if self.stop.is_set():
+                    return
+                self.archive.unpack(number, self.target, self.master)
+            with contextlib.suppress(WalMissingError):
+                self.archive.unpack(self.last + 1, self.target, self.master)
+        except (RecoveryError, OSError) as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait for the end; an unpacking that failed makes it come soon."""
+        import sys  # noqa: PLC0415
+
+        if sys.exc_info()[0] is not None:
+            self.stop.set()
+        self.join()
+
+    def reraise(self) -> None:
+        """Raise what went wrong in the thread."""
+        if isinstance(self.error, OSError):
+            from providers.local.programs import named_failure  # noqa: PLC0415
+
+            raise named_failure("stage the log", f"{self.error.strerror}: {self.error.filename}")
+        if self.error is not None:
+            raise self.error
+
+
+def _backup(archive: Archive, backup_id: str) -> BackupRecord:
+    for backup in archive.backups():
+        if backup.id == backup_id:
+            return backup
+    raise WalMissingError(
+        f"base backup {backup_id} is gone from the archive of {archive.server}; plan again"
+    )
+
+
+def _complete_configuration(data: Path, backup: BackupRecord) -> None:
+    """Write the configuration files that some systems keep outside of the data directory."""
+    conf = data / "postgresql.conf"
+    if not conf.exists():
+        lines = [
+            f"{name} = '{value.replace(chr(39), chr(39) * 2)}'"
+            for name, value in sorted(backup.settings.items())
+            if name not in {"stats_temp_directory", "data_sync_retry"}
+        ]
+        conf.write_text("# from the settings noted with the backup\n" + "\n".join(lines) + "\n")
+    hba = data / "pg_hba.conf"
+    if not hba.exists():
+        hba.write_text((backup.hba or "host all all 127.0.0.1/32 scram-sha-256") + "\n")
+    ident = data / "pg_ident.conf"
+    if not ident.exists():
+        ident.write_text("")
+    for path in (conf, hba, ident):
+        path.chmod(0o600)
+
+
+def room(config: LocalConfig) -> int:
+    """Return the free bytes where new servers are made."""
+    folder = config.root
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,120 @@
+"""Keeps one server as its record says: started, restarted into a new generation, stopped, gone."""
+
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from domain.errors import RecoveryError
+from providers.local.binaries import locate
+from providers.local.layout import write_record
+from providers.local.processes import Daemon, started_at
+from providers.local.records import Desired, ServerRecord, ServerStatus
+from providers.local.servers import Servers, log_of, start_arguments
+
+_RESTART_PAUSE = 2.0
+
+
+class ServerKeeper:
+    """Brings about what the record of one managed server asks for."""
+
+    def __init__(self, servers: Servers, name: str) -> None:
+        self.servers, self.name = servers, name
+        self.folder = servers.layout.server(name)
+        self.daemon = Daemon(self.folder / "postgres.pid", log_of(self.folder))
+        self._told: ServerStatus | None = servers.status(name)
+        self._not_before = 0.0
+
+    def tick(self, record: ServerRecord) -> None:
+        """Do the next thing, if there is one."""
+        pid = self.daemon.pid or self._adopted()
+        if record.desired in {Desired.STOPPED, Desired.ABSENT}:
+            self._stop(record, pid)
+        elif record.desired is Desired.RUNNING:
+            self._run(record, pid)
+
+    def _adopted(self) -> int | None:
+        """Return the pid of a postmaster that an earlier supervisor started."""
+        try:
+            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+            pid, started = int(lines[0]), int(lines[2])
+        except (OSError, ValueError, IndexError):
+            return None
+        created = started_at(pid)
+        return pid if created is not None and abs(created - started) < 5 else None  # noqa: PLR2004 - seconds of grace
+
+    def _run(self, record: ServerRecord, pid: int | None) -> None:
+        known = self._told
+        if pid is not None:
+            if known is None or known.generation == record.generation:
+                self._tell("running", pid, record.generation)
+                return
+            self._halt(signal.SIGINT)
+        if not (self.folder / "data" / "PG_VERSION").exists():
+            self._tell("lost", None, record.generation, "its data directory is gone")
+            return
+        failed_recovering = (
+            record.aim is not None
+            and known is not None
+            and known.state in {"running", "failed"}
+            and known.generation == record.generation
+        )
+        if failed_recovering:
+            code = self.daemon.exit_code
+            self._tell("failed", None, record.generation, "it stopped while recovering", code)
+            return
+        if time.monotonic() >= self._not_before:
+            self._start(record)
+
+    def _start(self, record: ServerRecord) -> None:
+        self._not_before = time.monotonic() + _RESTART_PAUSE
+        config = self.servers.layout.config
+        try:
+            binaries = locate(config, record.major)
+        except RecoveryError as error:
+            self._tell("failed", None, record.generation, str(error))
+            return
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        command = [
+            binaries["postgres"], "-D", str(self.folder / "data"),
+            *start_arguments(record, self.folder),
+        ]
+        pid = self.daemon.start(
+            command,
+            environment={"LC_ALL": "C", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+            account=config.account,
+        )
+        self._tell("running", pid, record.generation)
+
+    def _halt(self, how: signal.Signals) -> None:
+        pid = self._adopted()
+        if self.daemon.pid is None and pid is not None:
+            import os  # noqa: PLC0415 - only an adopted server needs it
+
+            os.kill(pid, how)
+            deadline = time.monotonic() + 20
+            while started_at(pid) is not None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return
+        self.daemon.stop(how, within=20.0)
+
+    def _stop(self, record: ServerRecord, pid: int | None) -> None:
+        if pid is not None:
+            gone = record.desired is Desired.ABSENT
+            self._halt(signal.SIGQUIT if gone else signal.SIGINT)
+        self._tell("stopped", None, record.generation)
+
+    def _tell(
+        self, state: str, pid: int | None, generation: int, problem: str = "", code: int | None = None
+    ) -> None:
+        known = self._told
+        same = known and (known.state, known.pid, known.generation, known.problem) == (
+            state, pid, generation, problem,
+        )
+        if same or not Path(self.folder).exists():
+            return
+        self._told = ServerStatus(
+            state=state, pid=pid, generation=generation, exit_code=code,
+            since=datetime.now(UTC), problem=problem,
+        )
+        write_record(self.folder / "status.json", self._told)

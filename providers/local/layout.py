@@ -1,0 +1,92 @@
+"""Folders and small JSON records of the local provider, written so that a crash leaves old or new."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from providers.local.config import LocalConfig
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace `path` by `text` at once and durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{id(text)}")
+    with unfinished.open("w", encoding="utf-8") as target:
+        target.write(text)
+        target.flush()
+        os.fsync(target.fileno())
+    unfinished.chmod(mode)
+    unfinished.replace(path)
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Replace the record at `path` at once and durably."""
+    write_text(path, record.model_dump_json(indent=1))
+
+
+def read_record(path: Path, model: type[Record]) -> Record | None:
+    """Return the record at `path`, or None where there is none."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """Return the JSON object of texts at `path`, empty where there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        flock(held, LOCK_EX)
+        yield
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that may be gone already."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+class Layout:
+    """The folders of one instance."""
+
+    def __init__(self, config: LocalConfig, instance: str) -> None:
+        self.config = config
+        self.instance = instance
+        self.folder = config.root / "databases" / instance
+        self.stored = config.archive / "databases" / instance
+
+    @property
+    def current(self) -> Path:
+        """Record of the server that the path means."""
+        return self.folder / "current.json"
+
+    def server(self, name: str) -> Path:
+        """Folder of one server; everything in it goes with the server."""
+        return self.folder / "servers" / name
+
+    def archive(self, name: str) -> Path:
+        """Folder of one server's archive; outlives the server."""
+        return self.stored / "archive" / name
+
+    def spool(self, name: str) -> Path:
+        """Folder where the open log segment arrives; on the archive's disk, not the server's."""
+        return self.stored / "spool" / name

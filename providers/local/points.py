@@ -1,0 +1,344 @@
+"""What a local database can be restored to, and which exact point a target names."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from domain.errors import RecoveryError, RecoveryPointUnreachableError, WalDamagedError
+from domain.provider import RecoveryPoints
+from domain.recovery import (
+    ArchiveHealth,
+    CommitMark,
+    RecoveryPoint,
+    RecoveryWindow,
+    ServerDescription,
+    Snapshot,
+    Suspect,
+    Target,
+    TargetKind,
+    require_reachable,
+)
+from domain.resources import ProtectedResource
+from domain.values import show_span, show_time
+from providers.local.archive import Archive, LogReader, Stretch
+from providers.local.binaries import locate
+from providers.local.config import LocalConfig
+from providers.local.layout import Layout
+from providers.local.receiver import backup_key
+from providers.local.records import BackupRecord, ServerRecord, SnapshotRecord, Tenure
+from providers.local.retention import stored_bytes
+from providers.local.servers import Servers
+from providers.local.sql import connect, one
+from providers.local.supervisor import supervisor_alive
+from providers.local.wal import parse_lsn
+from providers.secrets.references import Secrets
+
+_STALE = timedelta(seconds=15)
+_LAG_LIMIT = timedelta(seconds=10)
+
+
+class LocalPoints(RecoveryPoints):
+    """Reads the archives of a database: the present server's, and those of the ones before it."""
+
+    def __init__(self, config: LocalConfig, secrets: Secrets) -> None:
+        self.config, self.secrets = config, secrets
+
+    def servers(self, resource: ProtectedResource) -> Servers:
+        """Return the servers of a resource's instance."""
+        return Servers(Layout(self.config, resource.instance))
+
+    def describe(self, resource: ProtectedResource) -> ServerDescription:
+        """Return the server that the path means now, with the health of its archive."""
+        servers = self.servers(resource)
+        current = servers.current()
+        tenures = servers.tenures()
+        kept = [
+            tenure.server for tenure in (tenures.tenures if tenures else ())
+            if tenure.until and not tenure.released and tenure.server != current.name
+        ]
+        version, timeline, size, state = "", None, None, "running"
+        try:
+            with connect(current, resource.connection, self.secrets, timeout=3) as session:
+                row = one(
+                    session,
+                    "select current_setting('server_version'),"
+                    " (select timeline_id from pg_control_checkpoint()),"
+                    " (select sum(pg_database_size(oid)) from pg_database)::bigint",
+                )
+                version, timeline, size = str(row[0]), int(str(row[1])), int(str(row[2]))
+        except RecoveryError as error:
+            state = f"does not answer: {error}"
+        return ServerDescription(
+            name=current.name, host=current.host, port=current.port, version=version, state=state,
+            timeline=timeline, size_bytes=size, superseded=tuple(dict.fromkeys(kept)),
+            archive=self.health(resource, current, answers=state == "running"),
+        )
+
+    def health(
+        self, resource: ProtectedResource, server: ServerRecord, *, answers: bool
+    ) -> ArchiveHealth:
+        """Return whether the archive of a server follows it, and what is wrong if not."""
+        archive = Archive(Layout(self.config, resource.instance), server.name)
+        status, backups, now = archive.status(), archive.backups(), datetime.now(UTC)
+        problems = []
+        if not supervisor_alive(self.config.root):
+            problems.append("no supervisor runs: nothing is archived; start `refloat-supervisor`")
+        if status is None or status.received_lsn is None:
+            problems.append((status.problem if status else "") or "nothing is received")
+        elif answers and now - status.measured_at > _STALE:
+            problems.append(f"stalled: last measured {show_span(now - status.measured_at)} ago")
+        elif status.lag and status.lag > _LAG_LIMIT:
+            problems.append(
+                f"stalled archiver: the archive stands at {status.received_lsn}, "
+                f"{show_span(status.lag)} behind the server at {status.server_lsn}"
+            )
+        problems += self._holes(archive)
+        if not backups:
+            problems.append("no base backup has been completed")
+        elif now - backups[-1].completed_at > resource.backups.max_age:
+            age = show_span(now - backups[-1].completed_at)
+            problems.append(f"the newest base backup is {age} old, over max_age")
+        behind = (
+            parse_lsn(status.server_lsn) - parse_lsn(status.received_lsn)
+            if status and status.server_lsn and status.received_lsn else None
+        )
+        return ArchiveHealth(
+            healthy=not problems,
+            problems=tuple(problems),
+            lag=status.lag if status else None,
+            lag_bytes=behind,
+            newest_backup_at=backups[-1].completed_at if backups else None,
+            stored_bytes=stored_bytes(archive) if archive.folder.exists() else 0,
+        )
+
+    @staticmethod
+    def _holes(archive: Archive) -> list[str]:
+        present = sorted({*archive.stored(), *archive.tail()})
+        holes = [
+            f"gap: log segments {archive.segments.name(before + 1)} to "
+            f"{archive.segments.name(after - 1)} are missing"
+            for before, after in zip(present, present[1:], strict=False) if after != before + 1
+        ]
+        damaged = [
+            f"damaged: {archive.segments.name(number)}: {summary.damage}"
+            for number in archive.stored()
+            if (summary := archive.summary(number)) and summary.damage
+        ]
+        return holes + damaged
+
+    def windows(self, resource: ProtectedResource) -> Sequence[RecoveryWindow]:
+        """Return every span without a hole, the archive of each server clipped to its tenure."""
+        return [window for _, _, window in self._spans(resource)]
+
+    def _spans(
+        self, resource: ProtectedResource
+    ) -> list[tuple[LogReader, Stretch, RecoveryWindow]]:
+        """Return readers, stretches and windows, those of the present server first."""
+        spans = []
+        for tenure in self._tenures(resource):
+            reader = self.reader(resource, tenure.server)
+            if reader is None:
+                continue
+            for stretch in reader.archive.stretches():
+                window = reader.window(stretch, reader.archive.status())
+                if window and tenure.until and window.closes_at > tenure.until:
+                    window = window.model_copy(update={"closes_at": tenure.until})
+                if window and window.opens_at <= window.closes_at:
+                    spans.append((reader, stretch, window))
+        return spans
+
+    def _tenures(self, resource: ProtectedResource) -> list[Tenure]:
+        tenures = self.servers(resource).tenures()
+        return list(reversed(tenures.tenures)) if tenures else []
+
+    def reader(self, resource: ProtectedResource, server: str) -> LogReader | None:
+        """Return a reader of one server's archive, or None where there is no archive yet."""
+        archive = Archive(Layout(self.config, resource.instance), server)
+        record = archive.record
+        if record is None:
+            return None
+        return LogReader(
+            archive=archive,
+            binaries=locate(self.config, record.major),
+            master=backup_key(resource, self.secrets),
+        )
+
+    def snapshot_records(self, resource: ProtectedResource) -> list[SnapshotRecord]:
+        """Return the kept points of every server of the instance, newest first."""
+        layout = Layout(self.config, resource.instance)
+        folders = (layout.stored / "archive").glob("*")
+        found = [one for folder in folders for one in Archive(layout, folder.name).snapshots()]
+        return sorted(found, key=lambda one: one.taken_at, reverse=True)
+
+    def snapshots(self, resource: ProtectedResource) -> Sequence[Snapshot]:
+        """Return the kept points, newest first."""
+        return [as_snapshot(record) for record in self.snapshot_records(resource)]
+
+    def resolve(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
+        """Return the exact point that `target` names, or refuse with offers."""
+        if target.kind in {TargetKind.SNAPSHOT, TargetKind.LATEST_PROOF}:
+            return self._snapshot(resource, target)
+        spans = self._spans(resource)
+        if target.kind is TargetKind.TIME and target.time is not None:
+            return self._at_time(resource, spans, target, target.time)
+        if not spans:
+            require_reachable(resource.path, [], datetime.now(UTC), datetime.now(UTC))
+        if target.kind is TargetKind.LATEST:
+            reader, stretch, window = max(spans[:1], key=lambda span: span[2].closes_at)
+            del window
+            lsn = reader.last_record(stretch)
+            before, after = reader.around_lsn(stretch, lsn)
+            before = after or before  # the last record may itself be a commit, and it is included
+            return self._point(target, reader, stretch, lsn, inclusive=True, marks=(before, None))
+        if target.kind is TargetKind.RESTORE_POINT:
+            return self._named(resource, spans, target)
+        return self._before(resource, spans, target, target.lsn or "")
+
+    def _at_time(
+        self,
+        resource: ProtectedResource,
+        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
+        target: Target,
+        moment: datetime,
+    ) -> RecoveryPoint:
+        window = require_reachable(
+            resource.path, [span[2] for span in spans], moment, datetime.now(UTC)
+        )
+        reader, stretch, _ = next(span for span in spans if span[2] is window)
+        before, after = reader.around_time(stretch, moment)
+        if after is not None:
+            return self._point(
+                target, reader, stretch, after.lsn, inclusive=False, marks=(before, after)
+            )
+        lsn = reader.last_record(stretch)
+        return self._point(target, reader, stretch, lsn, inclusive=True, marks=(before, None))
+
+    def _named(
+        self,
+        resource: ProtectedResource,
+        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
+        target: Target,
+    ) -> RecoveryPoint:
+        names = []
+        for reader, stretch, _ in spans:
+            for _, summary in reader.summaries(stretch):
+                for mark in summary.restore_points:
+                    names.append(mark.name)
+                    if mark.name == target.name:
+                        marks = reader.around_lsn(stretch, mark.lsn)
+                        return self._point(
+                            target, reader, stretch, mark.lsn, inclusive=True, marks=marks
+                        )
+        known = ", ".join(dict.fromkeys(reversed(names))) or "none"
+        raise RecoveryPointUnreachableError(
+            resource.path, f"no restore point {target.name!r} in the archive", (f"there is {known}",)
+        )
+
+    def _before(
+        self,
+        resource: ProtectedResource,
+        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
+        target: Target,
+        lsn: str,
+    ) -> RecoveryPoint:
+        try:
+            wanted = parse_lsn(lsn)
+        except ValueError as error:
+            raise RecoveryPointUnreachableError(resource.path, str(error)) from None
+        for reader, stretch, window in spans:
+            opens, closes = parse_lsn(window.opens_lsn or "0/0"), parse_lsn(window.closes_lsn or "0/0")
+            if opens <= wanted <= closes:
+                marks = reader.around_lsn(stretch, lsn)
+                return self._point(target, reader, stretch, lsn, inclusive=False, marks=marks)
+        offers = [
+            f"{window.source} holds {window.opens_lsn} to {window.closes_lsn}" for _, _, window in spans
+        ]
+        raise RecoveryPointUnreachableError(
+            resource.path, f"{lsn} is outside of what the archive holds", offers
+        )
+
+    def _snapshot(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
+        records = self.snapshot_records(resource)
+        wanted = [
+            one for one in records
+            if (target.name in {one.id, one.name} if target.name else one.proof is not None)
+        ]
+        if not wanted:
+            offers = [f"{one.id} of {show_time(one.taken_at)}" for one in records[:3]]
+            missing = f"no snapshot {target.name!r}" if target.name else "no proof point was ever taken"
+            raise RecoveryPointUnreachableError(
+                resource.path, missing, offers or ["take one with `refloat snapshot create`"]
+            )
+        snapshot = wanted[0]
+        reader = self.reader(resource, snapshot.server)
+        if reader is None:
+            raise RecoveryPointUnreachableError(resource.path, f"the archive of {snapshot.server} is gone")
+        for stretch in reader.archive.stretches():
+            last = reader.archive.segments.number(snapshot.lsn)
+            if stretch.first <= last <= stretch.last and self._usable(stretch, snapshot.lsn):
+                marks = reader.around_lsn(stretch, snapshot.lsn)
+                point = self._point(
+                    target, reader, stretch, snapshot.lsn, inclusive=snapshot.inclusive, marks=marks
+                )
+                return point.model_copy(update={"snapshot_id": snapshot.id})
+        raise RecoveryPointUnreachableError(
+            resource.path, f"the log that snapshot {snapshot.id} needs is missing from the archive"
+        )
+
+    @staticmethod
+    def _usable(stretch: Stretch, lsn: str) -> list[BackupRecord]:
+        return [one for one in stretch.backups if parse_lsn(one.stop_lsn) <= parse_lsn(lsn)]
+
+    def _point(  # noqa: PLR0913 - the parts of a point
+        self,
+        target: Target,
+        reader: LogReader,
+        stretch: Stretch,
+        lsn: str,
+        *,
+        inclusive: bool,
+        marks: tuple[CommitMark | None, CommitMark | None],
+    ) -> RecoveryPoint:
+        usable = self._usable(stretch, lsn)
+        if not usable:
+            opens = stretch.backups[0]
+            raise RecoveryPointUnreachableError(
+                reader.archive.server,
+                f"{target} is before the end of the first base backup",
+                (f"the earliest possible time is {show_time(opens.completed_at)}",),
+            )
+        backup, segments = usable[-1], reader.archive.segments
+        number = segments.number(lsn)
+        for needed in range(segments.number(backup.start_lsn), number + 1):
+            summary = reader.archive.summary(needed)
+            if summary and summary.damage and needed < number:
+                raise WalDamagedError(
+                    f"log segment {segments.name(needed)} is damaged ({summary.damage}); choose a "
+                    f"point before it, or one after the next base backup"
+                )
+        return RecoveryPoint(
+            target=target, source=reader.archive.server, backup_id=backup.id, lsn=lsn,
+            inclusive=inclusive, last_commit=marks[0], first_after=marks[1],
+            backup_bytes=backup.stored_bytes, restored_bytes=backup.plain_bytes,
+            log_bytes=(number - segments.number(backup.start_lsn) + 1) * segments.size,
+        )
+
+    def suspects(self, resource: ProtectedResource, since: datetime) -> Sequence[Suspect]:
+        """Return the commits that dropped, truncated or rewrote relations, newest first."""
+        found: list[Suspect] = []
+        for tenure in self._tenures(resource):
+            reader = self.reader(resource, tenure.server)
+            if reader is None or (tenure.until and tenure.until < since):
+                continue
+            found += [
+                suspect for suspect in reader.suspects(reader.archive.stretches(), since)
+                if tenure.until is None or suspect.at <= tenure.until
+            ]
+        return sorted(found, key=lambda suspect: suspect.at, reverse=True)
+
+
+def as_snapshot(record: SnapshotRecord) -> Snapshot:
+    """Return what the outside sees of a kept point."""
+    return Snapshot(
+        id=record.id, taken_at=record.taken_at, lsn=record.lsn, source=record.server,
+        name=record.name, size_bytes=record.stored_bytes, proven=record.proof is not None,
+    )

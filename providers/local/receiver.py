@@ -1,0 +1,328 @@
+"""Keeps one server's log arriving: the receiver process, its measurement, the heartbeat, the sealing."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from domain.errors import RecoveryError
+from domain.resources import Durability, ProtectedResource
+from providers.local.archive import Archive, LogReader, readable
+from providers.local.binaries import Binaries
+from providers.local.layout import write_record, write_text
+from providers.local.processes import Daemon
+from providers.local.programs import address, named_failure, passfile, run
+from providers.local.records import ArchiveRecord, ArchiveStatus, ServerRecord
+from providers.local.sql import Session, as_moment, connect, one
+from providers.local.wal import LogSummary, parse_lsn
+from providers.secrets.references import Secrets
+
+BEAT = 0.7
+_SAFE = timedelta(seconds=1)
+_KEPT_BEATS = timedelta(minutes=15)
+
+_BEAT_SQL = (
+    b"insert into refloat.heartbeat (at) values (clock_timestamp())"
+)
+
+
+def slot_of(server: ServerRecord) -> str:
+    """Return the name of the replication slot of a server's receiver."""
+    return "refloat_" + "".join(letter if letter.isalnum() else "_" for letter in server.name)[:50]
+
+
+@dataclass
+class Following:
+    """Everything one followed server needs: shared by the threads below."""
+
+    server: ServerRecord
+    resource: ProtectedResource
+    archive: Archive
+    binaries: Binaries
+    secrets: Secrets
+    stop: threading.Event = field(default_factory=threading.Event)
+    problem: str = ""
+    beats: bool = False
+
+    @property
+    def master(self) -> bytes:
+        """The key under which this archive is sealed."""
+        return backup_key(self.resource, self.secrets)
+
+
+def backup_key(resource: ProtectedResource, secrets: Secrets) -> bytes:
+    """Return the key of a resource's archive, read now.
+
+    Raises:
+        SecretUnavailableError: none is named, or the reference leads nowhere.
+    """
+    from domain.errors import SecretUnavailableError  # noqa: PLC0415
+
+    if resource.backups.key is None:
+        raise SecretUnavailableError(
+            f"{resource.path}: the catalog names no backups.key; add a reference such as "
+            "file:backup.key, made with `openssl rand -base64 32`"
+        )
+    return secrets.key(resource.backups.key)
+
+
+class Receiver:
+    """The process that streams the log into the spool, flushed and confirmed at once."""
+
+    def __init__(self, following: Following) -> None:
+        self.following = following
+        folder = following.archive.spool
+        self.daemon = Daemon(folder / "receiver.pid", folder / "receiver.log")
+        self._not_before = 0.0
+        self._slot_made = False
+
+    def tick(self) -> None:
+        """Start the process when it does not run."""
+        if self.daemon.pid is not None or time.monotonic() < self._not_before:
+            return
+        self._not_before = time.monotonic() + 1.0
+        try:
+            self._start()
+        except RecoveryError as error:
+            self.following.problem = str(error)
+
+    def _start(self) -> None:
+        of = self.following
+        of.archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        environment = passfile(of.archive.spool, of.secrets, of.resource.connection)
+        where = address(of.server, of.resource.connection, slot_of(of.server))
+        program = of.binaries["pg_receivewal"]
+        slot = ["-S", slot_of(of.server), "--no-password"]
+        if not self._slot_made:
+            run(
+                f"replication slot on {of.server.name}",
+                [program, "-d", where, *slot, "--create-slot", "--if-not-exists"], environment,
+            )
+            self._note_archive()
+            self._slot_made = True
+        self.daemon.start(
+            [
+                program, "-d", where, "-D", str(of.archive.spool), *slot,
+                "--synchronous", "--status-interval=1", "--no-loop",
+            ],
+            environment=environment,
+        )
+
+    def _note_archive(self) -> None:
+        of = self.following
+        if of.archive.record is not None:
+            return
+        with connect(of.server, of.resource.connection, of.secrets) as session:
+            row = one(
+                session,
+                "select (select system_identifier from pg_control_system()),"
+                " (select timeline_id from pg_control_checkpoint()),"
+                " (select setting from pg_settings where name = 'wal_segment_size'),"
+                " current_setting('server_version_num')::int / 10000",
+            )
+        write_record(
+            of.archive.folder / "archive.json",
+            ArchiveRecord(
+                server=of.server.name, system_identifier=str(row[0]), timeline=int(str(row[1])),
+                segment_bytes=int(str(row[2])), major=int(str(row[3])), started_at=datetime.now(UTC),
+            ),
+        )
+
+    def stop(self) -> None:
+        """End the process; it reports its last position first."""
+        self.daemon.stop(signal.SIGINT, within=5.0)
+
+
+class Monitor(threading.Thread):
+    """Beats once a second at most, and measures how far the archive follows."""
+
+    def __init__(self, following: Following, receiver: Receiver) -> None:
+        super().__init__(daemon=True, name=f"monitor-{following.server.name}")
+        self.following, self.receiver = following, receiver
+        self._complete_to: datetime | None = None
+        self._complete_lsn: str | None = None
+        self._marks: list[tuple[datetime, str]] = []
+
+    def run(self) -> None:
+        """Measure until told to stop; a server that does not answer is a measurement too."""
+        of = self.following
+        while not of.stop.is_set():
+            try:
+                with connect(of.server, of.resource.connection, of.secrets) as session:
+                    self._follow(session)
+            except RecoveryError as error:
+                self._tell(None, None, str(error))
+            of.stop.wait(BEAT)
+
+    def _follow(self, session: Session) -> None:
+        of, rounds, beating, synchronous = self.following, 0, False, False
+        while not of.stop.is_set():
+            began = time.monotonic()
+            if of.beats and not beating:
+                self._prepare(session)
+                beating = True
+            if of.beats:
+                session.execute(_BEAT_SQL)
+            if rounds % 60 == 0 and of.beats:
+                session.execute(
+                    "delete from refloat.heartbeat where at < clock_timestamp() - %s", [_KEPT_BEATS]
+                )
+            if rounds % 8 == 0:
+                self._note_names(session)
+            self._measure(session)
+            if of.beats and not synchronous:
+                synchronous = self._require_durability(session)
+            rounds += 1
+            of.stop.wait(max(0.05, BEAT - (time.monotonic() - began)))
+
+    @staticmethod
+    def _prepare(session: Session) -> None:
+        session.execute("create schema if not exists refloat")
+        session.execute(
+            "create table if not exists refloat.heartbeat (at timestamptz not null primary key)"
+        )
+
+    def _require_durability(self, session: Session) -> bool:
+        """Turn on the synchronous receiver once it streams, where the catalog wants zero loss."""
+        of = self.following
+        if of.resource.durability is not Durability.ZERO_LOSS:
+            return True
+        row = one(
+            session,
+            "select count(*), current_setting('synchronous_standby_names') from "
+            f"pg_stat_replication where application_name = '{slot_of(of.server)}' "
+            "and state = 'streaming' group by 2 union all select 0, '' order by 1 desc limit 1",
+        )
+        if row[0] == 0:
+            return False
+        wanted = f'"{slot_of(of.server)}"'
+        if row[1] != wanted:
+            session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
+            session.execute("select pg_reload_conf()")
+        return True
+
+    def _measure(self, session: Session) -> None:
+        of = self.following
+        row = one(
+            session,
+            "select clock_timestamp(), pg_current_wal_flush_lsn()::text, (select "
+            f"flush_lsn::text from pg_stat_replication where application_name = '{slot_of(of.server)}'"
+            " limit 1)",
+        )
+        now, server_lsn = as_moment(row[0]), str(row[1])
+        received = str(row[2]) if row[2] else None
+        if now is None:
+            return
+        self._marks.append((now, server_lsn))
+        while self._marks and received and parse_lsn(self._marks[0][1]) <= parse_lsn(received):
+            at, self._complete_lsn = self._marks.pop(0)
+            self._complete_to = at - _SAFE
+        lag = now - self._marks[0][0] if self._marks else timedelta()
+        problem = of.problem
+        if received is None:
+            problem = problem or "no receiver is connected: the archive stands still"
+        self._tell(server_lsn, received, problem, lag)
+        if received is not None:
+            of.problem = ""
+
+    def _tell(
+        self, server_lsn: str | None, received: str | None, problem: str, lag: timedelta | None = None
+    ) -> None:
+        write_record(
+            self.following.archive.folder / "status.json",
+            ArchiveStatus(
+                measured_at=datetime.now(UTC), server_lsn=server_lsn, received_lsn=received, lag=lag,
+                complete_to=self._complete_to, complete_lsn=self._complete_lsn,
+                receiver_pid=self.receiver.daemon.pid, problem=problem,
+            ),
+        )
+
+    def _note_names(self, session: Session) -> None:
+        """Note names of relations, for the day one of them is gone; indexes are noted as nameless."""
+        import json  # noqa: PLC0415
+
+        rows = session.execute(
+            "select c.oid, c.relfilenode, case when c.relkind in ('r', 'm', 'p') then "
+            "n.nspname || '.' || c.relname else '' end from pg_class c "
+            "join pg_namespace n on n.oid = c.relnamespace where c.oid >= 16384 "
+            "and c.relkind in ('r', 'm', 'p', 'i', 't', 'I', 'S', 'v', 'c')"
+        ).fetchall()
+        known, folder = self.following.archive.names(), self.following.archive.folder
+        by_oid = {**known.by_oid, **{str(oid): str(name) for oid, _, name in rows}}
+        by_node = {**known.by_node, **{str(node): str(name) for _, node, name in rows if node}}
+        if by_oid != known.by_oid:
+            write_text(folder / "relations-by-oid.json", json.dumps(by_oid), 0o600)
+        if by_node != known.by_node:
+            write_text(folder / "relations-by-node.json", json.dumps(by_node), 0o600)
+
+
+class Sealer(threading.Thread):
+    """Sums up and seals each finished segment once its successor has begun to arrive."""
+
+    def __init__(self, following: Following) -> None:
+        super().__init__(daemon=True, name=f"sealer-{following.server.name}")
+        self.following = following
+
+    def run(self) -> None:
+        """Seal until told to stop."""
+        while not self.following.stop.wait(0.3):
+            try:
+                while not self.following.stop.is_set() and self._seal_one():
+                    pass
+            except RecoveryError as error:
+                self.following.problem = str(error)
+            except OSError as error:
+                self.following.problem = str(
+                    named_failure("seal a log segment", f"{error.strerror}: {error.filename}")
+                )
+
+    def _seal_one(self) -> bool:
+        archive = self.following.archive
+        if archive.record is None:
+            return False
+        tail = archive.tail()
+        finished = sorted(
+            number for number, path in tail.items()
+            if not path.name.endswith(".partial") and number + 1 in tail
+        )
+        if not finished:
+            return False
+        number = finished[0]
+        if archive.sealed(number).exists():
+            tail[number].unlink()
+            return True
+        master = self.following.master
+        reader = LogReader(archive, self.following.binaries, master)
+        with readable(archive, number, number + 1, master) as folder:
+            summary: LogSummary = reader.sum_up(number, folder, archive.summary(number - 1))
+        archive.store(number, tail[number], summary, master)
+        return True
+
+
+class Follower:
+    """One followed server: receiver, monitor and sealer together."""
+
+    def __init__(self, following: Following) -> None:
+        self.following = following
+        self.receiver = Receiver(following)
+        self.threads = (Monitor(following, self.receiver), Sealer(following))
+        for thread in self.threads:
+            thread.start()
+
+    def tick(self, *, beats: bool) -> None:
+        """Keep the receiver alive; `beats` says whether this server is the one its path means."""
+        self.following.beats = beats
+        self.receiver.tick()
+
+    def close(self, *, receiver_too: bool) -> None:
+        """End the threads, and the receiver when the server is to be left alone."""
+        self.following.stop.set()
+        for thread in self.threads:
+            thread.join(timeout=10)
+        if receiver_too:
+            self.receiver.stop()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.following.archive.spool / f"pass-{self.following.resource.connection.user}")

@@ -1,0 +1,104 @@
+"""Sessions with the servers of this provider, and the few questions that it asks itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import psycopg
+
+from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
+from domain.resources import Connection
+from providers.local.records import ServerRecord
+from providers.secrets.references import Secrets
+
+Session = psycopg.Connection[tuple[object, ...]]
+
+_OWN = (
+    "port", "listen_addresses", "unix_socket_directories", "data_directory", "config_file",
+    "hba_file", "ident_file", "external_pid_file", "archive_mode", "archive_command",
+    "archive_library", "restore_command", "primary_conninfo", "primary_slot_name", "cluster_name",
+    "synchronous_standby_names", "default_transaction_read_only", "logging_collector",
+    "log_destination", "hot_standby", "recovery_init_sync_method", "max_stack_depth",
+)
+"""Settings that belong to one server and are set by its supervisor, never carried over."""
+
+
+@contextmanager
+def connect(
+    server: ServerRecord, connection: Connection, secrets: Secrets, timeout: int = 5
+) -> Iterator[Session]:
+    """Hold an autocommit session with a server.
+
+    Raises:
+        ProviderUnavailableError: nobody answers, or the server still starts.
+        AccessDeniedError: it answers and does not let us in.
+    """
+    try:
+        session = psycopg.connect(
+            host=server.host,
+            port=server.port,
+            dbname=connection.database,
+            user=connection.user,
+            password=secrets.read(connection.password) if connection.password else None,
+            connect_timeout=timeout,
+            autocommit=True,
+            application_name="refloat",
+        )
+    except psycopg.OperationalError as error:
+        raise _refusal(server, str(error)) from None
+    try:
+        yield session
+    except psycopg.OperationalError as error:
+        raise ProviderUnavailableError(f"{server.name}: {_first(error)}") from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise AccessDeniedError(f"{server.name}: {_first(error)}; see docs/own-server.md") from None
+    except psycopg.Error as error:
+        raise ServerFailedError(f"{server.name}: {_first(error)}") from None
+    finally:
+        session.close()
+
+
+def _first(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _refusal(server: ServerRecord, told: str) -> ProviderUnavailableError | AccessDeniedError:
+    line = told.strip().splitlines()[-1] if told.strip() else "no answer"
+    denied = ("authentication failed", "no pg_hba.conf entry", "no password supplied",
+              "does not exist", "permission denied", "is not permitted to log in")
+    if any(phrase in told for phrase in denied):
+        return AccessDeniedError(f"{server.name} at {server.host}:{server.port}: {line}")
+    return ProviderUnavailableError(f"{server.name} at {server.host}:{server.port}: {line}")
+
+
+def one(session: Session, query: str) -> tuple[object, ...]:
+    """Return the only row of `query`."""
+    row = session.execute(query.encode()).fetchone()
+    if row is None:
+        raise ServerFailedError(f"no row from the server for: {query}")
+    return row
+
+
+def describe_settings(session: Session) -> tuple[dict[str, str], str]:
+    """Return the settings that somebody chose, and the rules of pg_hba.conf as text."""
+    rows = session.execute(
+        "select name, setting from pg_settings where source in "
+        "('configuration file', 'database', 'user', 'command line', 'environment variable') "
+        "and context <> 'internal'"
+    ).fetchall()
+    settings = {str(name): str(value) for name, value in rows if name not in _OWN}
+    try:
+        rules = session.execute(
+            "select concat_ws(' ', type, array_to_string(database, ','), "
+            "array_to_string(user_name, ','), address, netmask, auth_method, "
+            "array_to_string(options, ' ')) from pg_hba_file_rules where error is null "
+            "order by line_number"
+        ).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return settings, ""
+    return settings, "\n".join(str(rule) for (rule,) in rules)
+
+
+def as_moment(value: object) -> datetime | None:
+    """Return a timestamp that the server gave, or None."""
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,55 @@
+"""Sessions with a restored or live server, their failures named."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
+from domain.recovery import RestoreHandle
+from domain.resources import Connection
+from providers.secrets.references import Secrets
+
+Session = psycopg.Connection[tuple[object, ...]]
+
+
+@contextmanager
+def session(
+    server: RestoreHandle, connection: Connection, secrets: Secrets, *, application: str = "refloat-checks"
+) -> Iterator[Session]:
+    """Hold an autocommit session.
+
+    Raises:
+        ProviderUnavailableError: nobody answers.
+        AccessDeniedError: it answers and does not let us in.
+        ServerFailedError: it answered with an error that nobody expected.
+    """
+    try:
+        held = psycopg.connect(
+            host=server.host,
+            port=server.port,
+            dbname=connection.database,
+            user=connection.user,
+            password=secrets.read(connection.password) if connection.password else None,
+            connect_timeout=5,
+            autocommit=True,
+            application_name=application,
+        )
+    except psycopg.OperationalError as error:
+        line = str(error).strip().splitlines()[-1]
+        if "authentication" in line or "pg_hba" in line or "does not exist" in line:
+            raise AccessDeniedError(f"{server.server}: {line}") from None
+        raise ProviderUnavailableError(f"{server.server}: {line}") from None
+    try:
+        yield held
+    except psycopg.OperationalError as error:
+        raise ProviderUnavailableError(f"{server.server}: {first_line(error)}") from None
+    except psycopg.Error as error:
+        raise ServerFailedError(f"{server.server}: {first_line(error)}") from None
+    finally:
+        held.close()
+
+
+def first_line(error: psycopg.Error) -> str:
+    """Return the first line of what the server said."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

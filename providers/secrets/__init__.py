@@ -1,0 +1,1 @@
+"""Where secrets are read, at the last moment and by reference."""
