@@ -170,7 +170,7 @@ class Monitor(threading.Thread):
                 session.execute(
                     "delete from refloat.heartbeat where at < clock_timestamp() - %s", [_KEPT_BEATS]
                 )
-            if rounds % 8 == 0:
+            if rounds % 3 == 0:
                 self._note_names(session)
             self._measure(session)
             if of.beats and not synchronous:

@@ -1,0 +1,159 @@
+"""Where a sandbox lives, its ports, its secrets and its catalog."""
+
+import base64
+import hashlib
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+from domain.values import Value
+from providers.local.binaries import reachable
+from providers.local.config import Account
+from providers.local.layout import read_record, write_record, write_text
+
+RESOURCE = "shop/production/orders"
+_CATALOG = """\
+# Written by `refloat sandbox up`. A catalog of your own lives in your Git repository.
+organization: sandbox
+providers:
+  here: {{kind: local, root: ., first_port: {first}, last_port: {last}}}
+projects:
+  shop:
+    environments:
+      production:
+        databases:
+          orders:
+            provider: here
+            engine: postgresql
+            instance: orders
+            objectives: {{rto: 2m, rpo: 5s}}
+            backups: {{retention: 14d, max_age: 26h, key: "file:secrets/backup.key"}}
+            checks:
+              - {{name: orders are there, query: "select count(*) from shop.orders", at_least: 1}}
+              - {{name: every order has an amount, query: "select count(*) from shop.orders where amount is null", equals: "0"}}
+            connection: {{database: shop, user: refloat, password: "file:secrets/refloat.password"}}
+            consumers: [checkout]
+        applications:
+          checkout:
+            platform:
+              kind: local
+              settings: checkout.env
+              command: ["{python}", -m, sandbox.shop]
+            health: {{url: "http://127.0.0.1:{shop}/healthz", within: 30s}}
+"""
+
+
+class Ports(Value):
+    """The ports of a sandbox, chosen once."""
+
+    database: int
+    temporal: int
+    web: int
+    shop: int
+    first: int
+    last: int
+
+
+def _free(preferred: int, taken: set[int]) -> int:
+    port = preferred
+    while True:
+        if port not in taken:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    pass
+                else:
+                    taken.add(port)
+                    return port
+        port += 1
+
+
+class SandboxLayout:
+    """The one folder of a sandbox."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def catalog(self) -> Path:
+        """The sandbox's catalog file."""
+        return self.root / "refloat.yaml"
+
+    @property
+    def ports(self) -> Ports | None:
+        """The chosen ports, or None before the first start."""
+        return read_record(self.root / "ports.json", Ports)
+
+    def secret(self, name: str) -> str:
+        """Return the secret called `name`, made on first use, readable by this account only."""
+        path = self.root / "secrets" / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            made = (
+                base64.b64encode(secrets.token_bytes(32)).decode()
+                if name.endswith(".key") else secrets.token_urlsafe(24)
+            )
+            write_text(path, f"{made}\n", 0o600)
+        return path.read_text(encoding="utf-8").strip()
+
+    def prepare(self) -> Ports:
+        """Make folder, secrets, ports and catalog where they are missing; return the ports."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for name in ("refloat.password", "shop.password", "backup.key"):
+            self.secret(name)
+        ports = self.ports
+        if ports is None:
+            taken: set[int] = set()
+            ports = Ports(
+                database=_free(15432, taken), temporal=_free(17233, taken), web=_free(18233, taken),
+                shop=_free(18080, taken), first=15440, last=15499,
+            )
+            write_record(self.root / "ports.json", ports)
+        if not self.catalog.exists():
+            write_text(
+                self.catalog,
+                _CATALOG.format(
+                    python=sys.executable, shop=ports.shop, first=ports.first, last=ports.last
+                ),
+            )
+        self._write_settings(ports)
+        return ports
+
+    def _write_settings(self, ports: Ports) -> None:
+        environment = self.root / "checkout.env"
+        if not environment.exists():
+            url = f"postgresql://shop@127.0.0.1:{ports.database}/shop"
+            password = self.root / "secrets" / "shop.pass"
+            escaped = self.secret("shop.password")
+            write_text(password, f"*:*:*:shop:{escaped}\n", 0o600)
+            write_text(
+                environment,
+                f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n", 0o600,
+            )
+        address = f"127.0.0.1:{ports.temporal}"
+        write_text(
+            self.root / "temporal.json",
+            f'{{"address": "{address}", "namespace": "default", "web": "http://127.0.0.1:{ports.web}"}}\n',
+        )
+
+
+def choose_root(wanted: Path) -> tuple[Path, str]:
+    """Return the folder to use, and a sentence when it is not the one asked for.
+
+    Servers of root run under an unprivileged account, which cannot pass through a home of mode
+    0700. Nobody's home is opened for it: the state goes to /var/lib and a link leads there.
+    """
+    wanted = wanted.absolute()
+    account = Account.choose(None)
+    if account.uid is None or wanted.is_symlink() or reachable(wanted, account.uid):
+        return wanted.resolve(), ""
+    name = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
+    real = Path("/var/lib/refloat") / name
+    real.mkdir(parents=True, exist_ok=True)
+    if not wanted.exists():
+        os.symlink(real, wanted)
+    return real, f"{wanted} is a link to {real}, because account {account.name} cannot reach it"

@@ -1,0 +1,127 @@
+"""The programs of a sandbox, each a process that outlives its starter."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from domain.errors import ServerFailedError
+from providers.local.processes import Daemon
+from sandbox.layout import Ports, SandboxLayout
+
+_ATTRIBUTES = (
+    "RefloatResource", "RefloatKind", "RefloatMode", "RefloatPhase", "RefloatVerdict", "RefloatRun"
+)
+_FAST = (
+    'history.timerProcessorMaxTimeShift="1ms"',
+    "history.transferProcessorMaxPollRPS=2000",
+    "history.timerProcessorMaxPollRPS=2000",
+)
+"""The development server polls its own queues slowly by default; these values make it prompt."""
+
+
+def temporal_program() -> str:
+    """Return the path of Temporal's command.
+
+    Raises:
+        ServerFailedError: the extra `sandbox` is not installed.
+    """
+    beside = Path(sys.executable).with_name("temporal")
+    found = str(beside) if beside.exists() else shutil.which("temporal")
+    if found is None:
+        raise ServerFailedError("no program `temporal`; install it with: pip install 'refloat[sandbox]'")
+    return found
+
+
+def temporal_command(layout: SandboxLayout, ports: Ports) -> list[str]:
+    """Return the command of the development server, with its state on disk."""
+    values = [part for value in _FAST for part in ("--dynamic-config-value", value)]
+    attributes = [part for name in _ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
+    return [
+        temporal_program(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(ports.temporal),
+        "--ui-port", str(ports.web), "--db-filename", str(layout.root / "temporal.db"),
+        "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1",
+        "--log-level", "error", *attributes, *values,
+    ]
+
+
+class Programs:
+    """Temporal, supervisor and worker of one sandbox."""
+
+    def __init__(self, layout: SandboxLayout, ports: Ports) -> None:
+        self.layout, self.ports = layout, ports
+        run, logs = layout.root / "run", layout.root / "logs"
+        self.keeper = Daemon(run / "keeper.pid", logs / "keeper.log")
+        self.temporal = Daemon(run / "temporal.pid", logs / "temporal.log")
+        self.supervisor = Daemon(run / "supervisor.pid", logs / "supervisor.log")
+        self.worker = Daemon(run / "worker.pid", logs / "worker.log")
+
+    def all(self) -> dict[str, Daemon]:
+        """Return the programs by name."""
+        return {"temporal": self.temporal, "supervisor": self.supervisor, "worker": self.worker}
+
+    def commands(self) -> dict[str, list[str]]:
+        """Return how each program is started."""
+        catalog = str(self.layout.catalog)
+        return {
+            "temporal": temporal_command(self.layout, self.ports),
+            "supervisor": [sys.executable, "-m", "providers.local.supervisor", "--catalog", catalog],
+            "worker": [sys.executable, "-m", "worker", "--catalog", catalog],
+        }
+
+    def tick(self) -> None:
+        """Start what does not run; the worker only once Temporal answers."""
+        for name, command in self.commands().items():
+            daemon = self.all()[name]
+            if daemon.pid is None and (name != "worker" or answers(self.ports.temporal)):
+                daemon.start(command, environment=_environment(), folder=self.layout.root)
+
+    def stop(self) -> None:
+        """Stop everything in order; the supervisor stops the servers it keeps."""
+        self.keeper.stop(within=10)
+        self.worker.stop(within=20)
+        self.supervisor.stop(signal.SIGINT, within=60)
+        self.temporal.stop(within=10)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REFLOAT_")}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def answers(port: int) -> bool:
+    """Return whether somebody listens on `port` of the loopback address."""
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(what: str, true: Callable[[], bool], within: float, log: Path) -> None:
+    """Wait for a condition.
+
+    Raises:
+        ServerFailedError: naming the log to read.
+    """
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            raise ServerFailedError(f"the sandbox waited {within:.0f} s for {what}; read {log}")
+        time.sleep(0.1)
+
+
+
+
+def keep(layout: SandboxLayout) -> None:
+    """Keep the programs running until told to stop: a killed one comes back."""
+    ports = layout.prepare()
+    programs, stopping = Programs(layout, ports), []
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stopping.append(True))
+    while not stopping:
+        programs.tick()
+        time.sleep(0.25)

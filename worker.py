@@ -1,0 +1,146 @@
+"""Puts settings, providers, activities and workflows together, and polls Temporal."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.consumers import ConsumerActivities
+from activities.database import (
+    CutoverActivities,
+    PointActivities,
+    RestoreActivities,
+    all_steps,
+)
+from activities.evidence import EvidenceActivities
+from activities.verification import VerificationActivities
+from client.catalog_file import find_catalog, load_catalog
+from client.connection import TemporalUnreachableError, connect
+from client.settings import load_settings
+from domain.catalog import Catalog
+from domain.errors import RecoveryError
+from providers import registry
+from providers.evidence.folder import FolderReports
+from providers.local.config import LocalConfig
+from providers.postgresql.questions import PostgresqlQuestions
+from providers.secrets.references import Secrets
+from workflows.database_restore import DatabaseRestoreWorkflow
+from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
+from workflows.short import (
+    CreateSnapshotWorkflow,
+    DescribeResourceWorkflow,
+    FindSuspectsWorkflow,
+    ListRecoveryPointsWorkflow,
+    PlanRestoreWorkflow,
+    ReleaseWorkflow,
+)
+
+WORKFLOWS = (
+    DatabaseRestoreWorkflow,
+    PlanRestoreWorkflow,
+    DescribeResourceWorkflow,
+    ListRecoveryPointsWorkflow,
+    FindSuspectsWorkflow,
+    CreateSnapshotWorkflow,
+    ReleaseWorkflow,
+)
+PASSED_THROUGH = ("domain", "activities", "workflows", "pydantic", "pydantic_core", "annotated_types")
+_THREADS = 16
+
+
+def runner() -> SandboxedWorkflowRunner:
+    """Return the workflow sandbox, with our own pure modules passed through."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def build_workers(
+    client: Client, catalog: Catalog, base: Path, interceptors: Sequence[Interceptor] = ()
+) -> list[Worker]:
+    """Return the workers of every queue that the catalog's providers need."""
+    secrets = Secrets(base)
+    databases = {
+        name: registry.databases(name, entry, base, secrets)
+        for name, entry in catalog.providers.items()
+    }
+    threads = ThreadPoolExecutor(max_workers=_THREADS)
+    restrictions = runner()
+    workers = [
+        Worker(
+            client, task_queue=queue, workflows=WORKFLOWS, workflow_runner=restrictions,
+            workflow_failure_exception_types=[ValidationError], interceptors=interceptors,
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
+        )
+        for queue in (RECOVERY_QUEUE, DRILL_QUEUE)
+    ]
+    for name, entry in catalog.providers.items():
+        root = LocalConfig.from_entry(name, entry, base).root
+        steps = all_steps(
+            PointActivities(databases),
+            RestoreActivities(databases),
+            CutoverActivities(databases),
+            VerificationActivities(databases, PostgresqlQuestions(secrets)),
+            ConsumerActivities(registry.consumers(name, entry, base)),
+            EvidenceActivities(FolderReports(root / "reports")),
+        )
+        workers += [
+            Worker(
+                client, task_queue=f"{queue}-{name}", activities=steps, activity_executor=threads,
+                max_concurrent_activities=_THREADS // 2, interceptors=interceptors,
+                graceful_shutdown_timeout=timedelta(seconds=10),
+                max_heartbeat_throttle_interval=timedelta(seconds=1),
+                default_heartbeat_throttle_interval=timedelta(seconds=1),
+            )
+            for queue in (RECOVERY_QUEUE, DRILL_QUEUE)
+        ]
+    return workers
+
+
+async def serve(path: Path, interceptors: Sequence[Interceptor] = ()) -> None:
+    """Poll until a signal comes; leave in order, so that others take over at once."""
+    catalog = load_catalog(path)
+    client = await connect(load_settings(path))
+    stop = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    async with AsyncExitStack() as running:
+        for worker in build_workers(client, catalog, path.parent, interceptors):
+            await running.enter_async_context(worker)
+        print(f"refloat-worker: polling for {', '.join(catalog.providers)}", flush=True)  # noqa: T201
+        await stop.wait()
+
+
+def main() -> None:
+    """Run the worker of a catalog."""
+    parser = argparse.ArgumentParser(
+        prog="refloat-worker", description="Runs recoveries beside the data; dials out only."
+    )
+    parser.add_argument("--catalog", help="default: REFLOAT_CATALOG, else ./refloat.yaml")
+    asked = parser.parse_args()
+    code = 0
+    try:
+        asyncio.run(serve(find_catalog(asked.catalog).resolve()))
+    except TemporalUnreachableError as error:
+        print(f"refloat-worker: {error}", file=sys.stderr)  # noqa: T201
+        code = 4
+    except RecoveryError as error:
+        print(f"refloat-worker: {error}", file=sys.stderr)  # noqa: T201
+        code = 2
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""How workflows call activities: every call with its deadlines, on the provider's own queue."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.workflow import ActivityCancellationType, ActivityConfig
+
+with workflow.unsafe.imports_passed_through():
+    from domain.resources import ProtectedResource
+
+Answer = TypeVar("Answer")
+
+_RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    maximum_interval=timedelta(seconds=15),
+    non_retryable_error_types=["PayloadsTooLarge"],
+)
+_POLLING = RetryPolicy(initial_interval=timedelta(milliseconds=250), backoff_coefficient=1.0)
+
+
+def queue_of(resource: ProtectedResource) -> str:
+    """Return the task queue of a resource's provider, beside the workflow's own."""
+    return f"{workflow.info().task_queue}-{resource.provider}"
+
+
+def short(resource: ProtectedResource, summary: str) -> ActivityConfig:
+    """Return the options of a call that is over in seconds."""
+    return ActivityConfig(
+        task_queue=queue_of(resource),
+        start_to_close_timeout=timedelta(seconds=60),
+        schedule_to_close_timeout=timedelta(minutes=10),
+        retry_policy=_RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+
+
+def long(resource: ProtectedResource, summary: str) -> ActivityConfig:
+    """Return the options of work that the worker does itself, with heartbeats."""
+    return ActivityConfig(
+        task_queue=queue_of(resource),
+        start_to_close_timeout=timedelta(hours=12),
+        schedule_to_close_timeout=timedelta(hours=24),
+        heartbeat_timeout=timedelta(seconds=6),
+        retry_policy=_RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+
+
+def polling(resource: ProtectedResource, summary: str, within: timedelta) -> ActivityConfig:
+    """Return the options of a wait: each attempt asks once, and Temporal asks again."""
+    return ActivityConfig(
+        task_queue=queue_of(resource),
+        start_to_close_timeout=timedelta(seconds=15),
+        schedule_to_close_timeout=within,
+        retry_policy=_POLLING,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+
+
+def sentence_of(error: BaseException) -> tuple[str, str]:
+    """Return the sentence and the kind of the deepest named failure."""
+    sentence, kind = str(error) or "cancelled", "Cancelled"
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ApplicationError):
+            sentence, kind = found.message, found.type or "ApplicationError"
+        elif isinstance(found, FailureError) and not isinstance(found, ActivityError):
+            sentence, kind = found.message, type(found).__name__
+        found = found.__cause__
+    return sentence, kind
+
+
+class Undo:
+    """What to take back, last first; an undo must accept that its step never happened."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self.left: list[str] = []
+
+    def add(self, what: str, how: Callable[[], Awaitable[None]]) -> None:
+        """Note how a step is undone, before the step is tried."""
+        self._steps.append((what, how))
+
+    def forget(self) -> None:
+        """Make everything so far permanent."""
+        self._steps.clear()
+
+    @property
+    def planned(self) -> Sequence[str]:
+        """What would be undone, last first."""
+        return [what for what, _ in reversed(self._steps)]
+
+    async def run(self) -> None:
+        """Undo everything; what cannot be undone is kept in `left`, and the rest goes on."""
+        while self._steps:
+            what, how = self._steps.pop()
+            try:
+                await how()
+            except FailureError as error:
+                self.left.append(f"{what}: {sentence_of(error)[0]}")

@@ -1,0 +1,144 @@
+"""Pre-flight and plan: the same code for `--plan` and for the run itself."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.database import PointActivities
+    from activities.evidence import EvidenceActivities
+    from activities.steps import Estimate, Examine
+    from domain.checks import Verdict
+    from domain.clock import Phase, rest_of
+    from domain.recovery import RecoveryPoint, RestoreRequest, TargetKind
+    from domain.report import RestorePlan
+    from domain.resources import Mode
+    from domain.values import show_bytes, show_time
+    from workflows.calls import short
+
+_COPY = (Phase.RESTORE, Phase.VERIFY)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, and what the clock needs to judge the loss of data later."""
+
+    plan: RestorePlan
+    recoverable_to: datetime | None
+
+
+def phases_of(request: RestoreRequest) -> tuple[Phase, ...]:
+    """Return the phases that a run goes through, in order."""
+    approval = (Phase.APPROVAL,) if needs_approval(request) else ()
+    safety = (Phase.SAFETY,) if request.mode is Mode.INCIDENT else ()
+    if request.cuts_over:
+        after: tuple[Phase, ...] = (Phase.PROTECT, Phase.CUTOVER, Phase.HEALTH)
+    else:
+        after = (Phase.CLEAN_UP,) if request.mode is Mode.DRILL else ()
+    return (Phase.PREFLIGHT, *approval, *safety, *_COPY, *after)
+
+
+def needs_approval(request: RestoreRequest) -> bool:
+    """Return whether the catalog asks for another person's yes; a drill touches nothing."""
+    return request.resource.approval is not None and request.mode is Mode.INCIDENT
+
+
+async def prepare(request: RestoreRequest) -> Prepared:
+    """Choose the exact point, look at every precondition and estimate each phase."""
+    resource = request.resource
+    point = await workflow.execute_activity_method(
+        PointActivities.choose_recovery_point, request,
+        **short(resource, f"Find the exact point for {request.target}"),
+    )
+    examination = await workflow.execute_activity_method(
+        PointActivities.examine,
+        Examine(resource=resource, point=point, mode=request.mode),
+        **short(resource, "Look at key, backup, log, room, port, programs"),
+    )
+    estimates = await workflow.execute_activity_method(
+        EvidenceActivities.estimate_phases,
+        Estimate(
+            path=resource.path, phases=phases_of(request),
+            restored_bytes=point.restored_bytes, log_bytes=point.log_bytes,
+        ),
+        **short(resource, "Estimate each phase from earlier runs"),
+    )
+    plan = RestorePlan(
+        resource=resource.path,
+        mode=request.mode,
+        target=request.target,
+        point=point,
+        findings=examination.findings,
+        steps=tuple(phase.value for phase in phases_of(request)),
+        creates=_creates(request, point),
+        estimates=estimates.phases,
+        estimated=rest_of(estimates.phases, ()),
+        rto=resource.objectives.rto,
+        rpo=resource.objectives.rpo,
+        expected_loss=loss_of(request, point, point.time, examination.recoverable_to),
+        approvers=resource.approval.approvers if resource.approval else (),
+        consumers=tuple(one.name for one in resource.consumers) if request.cuts_over else (),
+    )
+    return Prepared(plan=plan, recoverable_to=examination.recoverable_to)
+
+
+def refusal(plan: RestorePlan) -> str:
+    """Return why the plan cannot work, or nothing when it can."""
+    failed = [finding for finding in plan.findings if finding.verdict is Verdict.FAILED]
+    return "; ".join(
+        f"{finding.name}: {finding.observed}, wanted {finding.expected} ({finding.advice})"
+        for finding in failed
+    )
+
+
+def _creates(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
+    server = f"a new server refloat-{request.id[:8]}-{request.resource.instance}"
+    size = show_bytes(point.restored_bytes)
+    made = [f"{server}, {size}, beside the present one, on a free port"]
+    if request.mode is Mode.INCIDENT:
+        made.append("a restore point in the log of what is left, if it still answers")
+    if request.cuts_over:
+        made.append("an archive and a base backup of the new server")
+    if request.mode is Mode.DRILL:
+        made.append("all of it is removed when the drill ends")
+    return tuple(made)
+
+
+def incident_of(
+    request: RestoreRequest, point: RecoveryPoint, recoverable_to: datetime | None
+) -> datetime:
+    """Return when data stopped being safe.
+
+    That is the moment given; else the commit or time that the point was chosen to precede; else
+    the moment of the request. A drill asks what an incident at its request would have lost, so
+    there it is moved back to the point by as much as the archive was behind.
+    """
+    if request.incident_at is not None:
+        return request.incident_at
+    if request.mode is Mode.DRILL and recoverable_to is not None and point.time is not None:
+        behind = max(timedelta(), request.requested_at - recoverable_to)
+        return point.time + behind
+    if request.target.kind is TargetKind.BEFORE_LSN and point.first_after is not None:
+        return point.first_after.at
+    if request.target.kind is TargetKind.TIME and request.target.time is not None:
+        return request.target.time
+    return request.requested_at
+
+
+def loss_of(
+    request: RestoreRequest,
+    point: RecoveryPoint,
+    last_commit_at: datetime | None,
+    recoverable_to: datetime | None,
+) -> timedelta | None:
+    """Return the measured RPO: from the incident back to the last recovered commit."""
+    if last_commit_at is None:
+        return None
+    return max(timedelta(), incident_of(request, point, recoverable_to) - last_commit_at)
+
+
+def told(point: RecoveryPoint) -> str:
+    """Return the point in one line."""
+    last = f"last commit {show_time(point.time)}" if point.time else "no commit since the backup"
+    return f"{point.lsn} {'included' if point.inclusive else 'excluded'}, {last}, from {point.source}"

@@ -1,0 +1,97 @@
+"""Short stories: reading, planning, snapshots and releases, as the same activities."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.database import CutoverActivities, PointActivities
+    from activities.steps import SuspectSearch, TakeSnapshot
+    from activities.verification import VerificationActivities
+    from domain.recovery import RestoreRequest, ServerDescription, Snapshot, Suspect
+    from domain.report import RestorePlan
+    from domain.resources import ProtectedResource
+    from workflows.calls import long, polling, short
+    from workflows.planning import prepare
+    from workflows.requests import CreateSnapshot, FindSuspects, RecoveryPointList
+
+
+@workflow.defn
+class PlanRestoreWorkflow:
+    """What a restore would do; changes nothing."""
+
+    @workflow.run
+    async def run(self, request: RestoreRequest) -> RestorePlan:
+        """Return the plan, its failed preconditions included."""
+        return (await prepare(request)).plan
+
+
+@workflow.defn
+class DescribeResourceWorkflow:
+    """What a path means now."""
+
+    @workflow.run
+    async def run(self, resource: ProtectedResource) -> ServerDescription:
+        """Return the server and the health of its archive."""
+        return await workflow.execute_activity_method(
+            PointActivities.describe, resource, **short(resource, "Describe the server")
+        )
+
+
+@workflow.defn
+class ListRecoveryPointsWorkflow:
+    """What a database can be restored to."""
+
+    @workflow.run
+    async def run(self, resource: ProtectedResource) -> RecoveryPointList:
+        """Return windows and snapshots."""
+        windows = await workflow.execute_activity_method(
+            PointActivities.list_windows, resource, **short(resource, "Read the recovery windows")
+        )
+        snapshots = await workflow.execute_activity_method(
+            PointActivities.list_snapshots, resource, **short(resource, "List the snapshots")
+        )
+        return RecoveryPointList(windows=tuple(windows), snapshots=tuple(snapshots))
+
+
+@workflow.defn
+class FindSuspectsWorkflow:
+    """Commits that removed or replaced relations."""
+
+    @workflow.run
+    async def run(self, asked: FindSuspects) -> list[Suspect]:
+        """Return them, newest first."""
+        return await workflow.execute_activity_method(
+            PointActivities.find_suspects,
+            SuspectSearch(resource=asked.resource, since=asked.since),
+            **short(asked.resource, "Read the log for commits that removed something"),
+        )
+
+
+@workflow.defn
+class CreateSnapshotWorkflow:
+    """A snapshot with its proof."""
+
+    @workflow.run
+    async def run(self, asked: CreateSnapshot) -> Snapshot:
+        """Return the snapshot once it is complete."""
+        return await workflow.execute_activity_method(
+            VerificationActivities.create_snapshot,
+            TakeSnapshot(resource=asked.resource, key=asked.key, name=asked.name),
+            **long(asked.resource, "Take a base backup and hash every table"),
+        )
+
+
+@workflow.defn
+class ReleaseWorkflow:
+    """The end of what a cutover superseded."""
+
+    @workflow.run
+    async def run(self, resource: ProtectedResource) -> list[str]:
+        """Return the names of what was deleted."""
+        return await workflow.execute_activity_method(
+            CutoverActivities.release, resource,
+            **polling(resource, "Delete what is superseded", timedelta(minutes=10))
+            | {"heartbeat_timeout": timedelta(seconds=6),
+               "start_to_close_timeout": timedelta(minutes=5)},
+        )
