@@ -22,7 +22,14 @@ from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlre
 from temporalio.service import RPCError
 
 from client.errors import AlreadyRunningError, NobodyPollsError, RunEndedError
-from domain.recovery import RestoreRequest, ServerDescription, Snapshot, Suspect, Target
+from domain.recovery import (
+    RecoveryPointList,
+    RestoreRequest,
+    ServerDescription,
+    Snapshot,
+    Suspect,
+    Target,
+)
 from domain.report import RestorePlan, RunReport
 from domain.resources import Mode, ProtectedResource
 from domain.values import Value
@@ -33,7 +40,6 @@ from workflows.requests import (
     RECOVERY_QUEUE,
     CreateSnapshot,
     FindSuspects,
-    RecoveryPointList,
 )
 from workflows.short import (
     CreateSnapshotWorkflow,

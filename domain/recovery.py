@@ -95,6 +95,13 @@ class Snapshot(Value):
     proven: bool = False
 
 
+class RecoveryPointList(Value):
+    """What a resource can be restored to."""
+
+    windows: tuple[RecoveryWindow, ...]
+    snapshots: tuple[Snapshot, ...]
+
+
 class RecoveryPoint(Value):
     """The exact point a restore goes to, with what proves that it got there."""
 

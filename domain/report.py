@@ -149,6 +149,15 @@ class RestorePlan(Value):
     consumers: tuple[str, ...] = ()
 
 
+def refusal(plan: RestorePlan) -> str:
+    """Return why the plan cannot work, or nothing when it can."""
+    failed = [finding for finding in plan.findings if finding.verdict is Verdict.FAILED]
+    return "; ".join(
+        f"{finding.name}: {finding.observed}, wanted {finding.expected} ({finding.advice})"
+        for finding in failed
+    )
+
+
 class RunStatus(Value):
     """A run in progress, as it tells of itself when asked."""
 

@@ -91,6 +91,8 @@ def show_span(span: timedelta) -> str:
     if minutes < 60:  # noqa: PLR2004 - an hour
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48 and not hours % 24:  # noqa: PLR2004 - two days
+        return f"{hours // 24} days"
     return f"{hours} h {minutes:02d} min"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client.connection import TemporalUnreachableError
 from domain.errors import RecoveryError
+from sandbox.demo import demo
 from sandbox.environment import down, psql, status, up
 from sandbox.layout import SandboxLayout, choose_root
 from sandbox.programs import keep
@@ -14,8 +15,12 @@ from sandbox.programs import keep
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="refloat sandbox")
-    parser.add_argument("act", choices=("up", "down", "status", "keep", "psql"))
+    parser.add_argument("act", choices=("up", "down", "status", "keep", "psql", "demo"))
     parser.add_argument("--root", type=Path, default=Path(".refloat"))
+    parser.add_argument(
+        "--disaster", choices=("drop-table", "disk", "bad-update"), default="drop-table",
+        help="with demo: what goes wrong",
+    )
     parser.add_argument("--purge", action="store_true", help="with down: remove the folder too")
     asked, rest = parser.parse_known_args()
     asked.rest = rest
@@ -26,7 +31,7 @@ def _parse() -> argparse.Namespace:
 
 def _run(asked: argparse.Namespace) -> int:
     link = asked.root.absolute()
-    if asked.act in {"up", "keep"}:
+    if asked.act in {"up", "keep", "demo"}:
         root, note = choose_root(asked.root)
         if note:
             print(note)  # noqa: T201 - the command's output
@@ -37,10 +42,12 @@ def _run(asked: argparse.Namespace) -> int:
         up(layout)
     elif asked.act == "keep":
         keep(layout)
+    elif asked.act == "demo":
+        return demo(layout, asked.disaster)
     elif asked.act == "status":
         return status(layout)
     elif asked.act == "psql":
-        return psql(layout, asked.rest)
+        psql(layout, asked.rest)
     else:
         down(layout, purge=asked.purge)
         if asked.purge and link.is_symlink():

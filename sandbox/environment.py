@@ -15,7 +15,7 @@ from client.catalog_file import load_catalog
 from client.connection import connect
 from client.recoveries import create_snapshot, list_recovery_points
 from client.settings import load_settings
-from domain.errors import RecoveryError
+from domain.errors import RecoveryError, ServerFailedError
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.layout import Layout
@@ -29,7 +29,7 @@ def _say(what: str) -> None:
     print(what, flush=True)  # noqa: T201 - the command's output
 
 
-def _local(layout: SandboxLayout) -> Servers:
+def local_servers(layout: SandboxLayout) -> Servers:
     catalog = load_catalog(layout.catalog)
     config = LocalConfig.from_entry("here", catalog.providers["here"], layout.root)
     return Servers(Layout(config, "orders"))
@@ -39,7 +39,7 @@ def up(layout: SandboxLayout) -> None:
     """Start everything that does not run; calling it twice changes nothing."""
     began = time.monotonic()
     ports = layout.prepare()
-    servers = _local(layout)
+    servers = local_servers(layout)
     if servers.tenures() is None:
         _say("creating a PostgreSQL server with continuous, encrypted archiving …")
         binaries = locate(servers.layout.config)
@@ -166,8 +166,8 @@ def status(layout: SandboxLayout) -> int:
     for name, pid in running.items():
         _say(f"{name:<11} {'pid ' + str(pid) if pid else 'does not run'}")
     try:
-        server = _local(layout).current()
-        alive = _admin_answers(layout, _local(layout))
+        server = local_servers(layout).current()
+        alive = _admin_answers(layout, local_servers(layout))
         _say(f"database    {server.name} at {server.host}:{server.port}, {'answers' if alive else 'does not answer'}")
     except RecoveryError as error:
         _say(f"database    {error}")
@@ -190,20 +190,28 @@ def down(layout: SandboxLayout, *, purge: bool) -> None:
         _say(f"{layout.root} is removed")
 
 
-def psql(layout: SandboxLayout, arguments: list[str]) -> int:
-    """Run psql against the sandbox's current database as its administrator."""
+def psql(layout: SandboxLayout, arguments: list[str], *, capture: bool = False) -> str:
+    """Run psql on the sandbox's current database as its administrator; return what it printed.
+
+    Raises:
+        ServerFailedError: psql failed and its output was captured.
+    """
     import os  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
     import tempfile  # noqa: PLC0415
 
-    servers = _local(layout)
+    servers = local_servers(layout)
     server = servers.current()
     program = locate(servers.layout.config, server.major)["psql"]
     with tempfile.TemporaryDirectory() as folder:
         passfile = Path(folder) / "pass"
         passfile.touch(mode=0o600)
         passfile.write_text(f"*:*:*:*:{layout.secret('refloat.password')}\n")
-        return subprocess.run(
+        done = subprocess.run(
             [program, "-h", server.host, "-p", str(server.port), "-U", "refloat", "-d", "shop", *arguments],
             check=False, env={**os.environ, "PGPASSFILE": str(passfile)},
-        ).returncode
+            capture_output=capture, text=True,
+        )
+    if done.returncode != 0:
+        raise ServerFailedError(f"psql: {(done.stderr or 'failed').strip()}")
+    return done.stdout or ""

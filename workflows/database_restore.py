@@ -22,11 +22,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.verification import VerificationActivities
     from domain.clock import Phase
     from domain.recovery import CutoverRecord, RestoredResource, RestoreHandle, RestoreRequest
-    from domain.report import ApprovalRecord, Creation, Outcome, RunReport, RunStatus
+    from domain.report import (
+        ApprovalRecord,
+        Creation,
+        Outcome,
+        RunReport,
+        RunStatus,
+        refusal,
+    )
     from domain.resources import Consumer, Mode
     from workflows.attributes import VERDICT
     from workflows.calls import Undo, long, polling, sentence_of, short
-    from workflows.planning import Prepared, needs_approval, prepare, refusal, told
+    from workflows.planning import Prepared, needs_approval, prepare, told
     from workflows.reporting import Results, report_of
     from workflows.requests import ApprovalGiven
     from workflows.run_clock import RunClock

@@ -9,7 +9,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.database import PointActivities
     from activities.evidence import EvidenceActivities
     from activities.steps import Estimate, Examine
-    from domain.checks import Verdict
     from domain.clock import Phase, rest_of
     from domain.recovery import RecoveryPoint, RestoreRequest, TargetKind
     from domain.report import RestorePlan
@@ -81,15 +80,6 @@ async def prepare(request: RestoreRequest) -> Prepared:
         consumers=tuple(one.name for one in resource.consumers) if request.cuts_over else (),
     )
     return Prepared(plan=plan, recoverable_to=examination.recoverable_to)
-
-
-def refusal(plan: RestorePlan) -> str:
-    """Return why the plan cannot work, or nothing when it can."""
-    failed = [finding for finding in plan.findings if finding.verdict is Verdict.FAILED]
-    return "; ".join(
-        f"{finding.name}: {finding.observed}, wanted {finding.expected} ({finding.advice})"
-        for finding in failed
-    )
 
 
 def _creates(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What short workflows are asked and answer, beside the domain's own types."""
 
-from domain.recovery import RecoveryWindow, Snapshot
 from domain.resources import ProtectedResource
 from domain.values import UtcDatetime, Value
 
@@ -13,13 +12,6 @@ class ApprovalGiven(Value):
 
     by: str
     note: str = ""
-
-
-class RecoveryPointList(Value):
-    """What a resource can be restored to."""
-
-    windows: tuple[RecoveryWindow, ...]
-    snapshots: tuple[Snapshot, ...]
 
 
 class FindSuspects(Value):

@@ -8,12 +8,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.database import CutoverActivities, PointActivities
     from activities.steps import SuspectSearch, TakeSnapshot
     from activities.verification import VerificationActivities
-    from domain.recovery import RestoreRequest, ServerDescription, Snapshot, Suspect
+    from domain.recovery import (
+        RecoveryPointList,
+        RestoreRequest,
+        ServerDescription,
+        Snapshot,
+        Suspect,
+    )
     from domain.report import RestorePlan
     from domain.resources import ProtectedResource
     from workflows.calls import long, polling, short
     from workflows.planning import prepare
-    from workflows.requests import CreateSnapshot, FindSuspects, RecoveryPointList
+    from workflows.requests import CreateSnapshot, FindSuspects
 
 
 @workflow.defn

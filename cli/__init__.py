@@ -1,0 +1,1 @@
+"""The refloat command: parse, call the client, print; no logic."""

@@ -1,0 +1,228 @@
+"""The entry point: global options, the short commands, errors as sentences, exit codes."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import get_completion_class
+
+from cli.context import Session, interactive, local_zone, now, pass_session
+from cli.printing import (
+    description_lines,
+    points_tables,
+    resources_table,
+    suspects_table,
+)
+from cli.restore import DetachedError, restore
+from cli.runs import run
+from cli.times import parse_since, show_both
+from client.errors import ClientError
+from client.recoveries import (
+    create_snapshot,
+    describe,
+    find_suspects,
+    list_recovery_points,
+    release,
+)
+from domain.errors import CatalogError, ConfirmationRequiredError, RecoveryError, RefusedError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--catalog", metavar="FILE", help="default: REFLOAT_CATALOG, else ./refloat.yaml")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text")
+@click.pass_context
+def refloat(context: click.Context, catalog: str | None, output: str) -> None:
+    """Bring back what was lost, within its objective, and prove it."""
+    context.obj = Session(explicit_catalog=catalog, json=output == "json")
+
+
+@refloat.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+)
+@click.argument("act", type=click.Choice(["up", "down", "status", "psql", "demo"]))
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+def sandbox(act: str, rest: Sequence[str]) -> int:
+    """Start, stop or use a protected environment on this machine (up, down [--purge], status, psql)."""
+    return subprocess.run([sys.executable, "-m", "sandbox", act, *rest], check=False).returncode
+
+
+@refloat.group()
+def catalog() -> None:
+    """Look at the catalog."""
+
+
+@catalog.command()
+@pass_session
+def check(session: Session) -> int:
+    """Validate the catalog, offline."""
+    found = list(session.catalog.resources())
+    if session.json:
+        session.document({"catalog": str(session.path), "resources": [one.path for one in found]})
+    else:
+        session.say(f"{session.path}: valid, {len(found)} resources")
+    return 0
+
+
+@refloat.group()
+def resource() -> None:
+    """What is protected."""
+
+
+@resource.command("list")
+@pass_session
+def resource_list(session: Session) -> int:
+    """List what is protected, with its objectives."""
+    found = list(session.catalog.resources())
+    if session.json:
+        session.document(found)
+    else:
+        session.console.print(resources_table(found))
+    return 0
+
+
+@resource.command("show")
+@click.argument("path")
+@pass_session
+def resource_show(session: Session, path: str) -> int:
+    """Show what PATH means now and how its archive is."""
+    wanted = session.resource(path)
+    server = session.call(lambda client: describe(client, wanted))
+    if session.json:
+        session.document(server)
+    else:
+        for line in description_lines(wanted, server):
+            session.say(line)
+    return 0
+
+
+@refloat.group("recovery-point")
+def recovery_point() -> None:
+    """What can be gone back to."""
+
+
+@recovery_point.command("list")
+@click.argument("path")
+@pass_session
+def points(session: Session, path: str) -> int:
+    """List recovery windows and snapshots, live."""
+    wanted = session.resource(path)
+    found = session.call(lambda client: list_recovery_points(client, wanted))
+    if session.json:
+        session.document(found)
+    else:
+        for made in points_tables(found):
+            session.console.print(made)
+    return 0
+
+
+@recovery_point.command()
+@click.argument("path")
+@click.option("--since", default="2h", help="a span as 2h, or a time")
+@pass_session
+def suspects(session: Session, path: str, since: str) -> int:
+    """List commits that dropped, truncated or rewrote relations, newest first."""
+    wanted, moment = session.resource(path), parse_since(since, now(), local_zone())
+    found = session.call(lambda client: find_suspects(client, wanted, moment))
+    if session.json:
+        session.document(found)
+    elif found:
+        session.console.print(suspects_table(found))
+        session.say(f"\nrestore to the moment just before one: refloat restore {path} --before {found[0].lsn}")
+    else:
+        session.say(
+            f"nothing dropped, truncated or rewrote a relation since {show_both(moment, local_zone())}; "
+            "a DELETE or UPDATE is not seen this way: restore --to the time before it"
+        )
+    return 0
+
+
+@refloat.group()
+def snapshot() -> None:
+    """Named points that are kept."""
+
+
+@snapshot.command()
+@click.argument("path")
+@click.option("--name", default="", help="a name to restore it by")
+@pass_session
+def create(session: Session, path: str, name: str) -> int:
+    """Take a snapshot with its proof: content hashes of every table at one instant."""
+    wanted = session.resource(path)
+    made = session.call(
+        lambda client: create_snapshot(client, wanted, key=uuid.uuid4().hex, name=name)
+    )
+    if session.json:
+        session.document(made)
+    else:
+        proof = "with its proof" if made.proven else "WITHOUT proof: it needs wal_level = logical"
+        session.say(f"snapshot {made.id} at {made.lsn}, {proof}")
+    return 0
+
+
+@refloat.command("release")
+@click.argument("path")
+@click.option("--yes", is_flag=True, help="do not ask")
+@pass_session
+def release_(session: Session, path: str, *, yes: bool) -> int:
+    """Delete the superseded servers and kept copies of PATH; their archives stay for the retention."""
+    wanted = session.resource(path)
+    if not yes:
+        if not interactive():
+            raise ConfirmationRequiredError("nobody at a terminal to confirm; add --yes to go on")
+        server = session.call(lambda client: describe(client, wanted))
+        for line in description_lines(wanted, server):
+            session.say(line)
+        if not click.confirm("Delete what is superseded?", err=session.json):
+            raise ConfirmationRequiredError("not confirmed; nothing was deleted")
+    names = session.call(lambda client: release(client, wanted))
+    if session.json:
+        session.document(names)
+    else:
+        session.say(f"released: {', '.join(names)}")
+    return 0
+
+
+@refloat.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the completion script: eval "$(refloat completion bash)"."""
+    made = get_completion_class(shell)
+    if made is not None:
+        click.echo(made(refloat, {}, "refloat", "_REFLOAT_COMPLETE").source())
+    return 0
+
+
+refloat.add_command(restore)
+refloat.add_command(run)
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; every error is one sentence on stderr."""
+    try:
+        code = refloat.main(
+            args=list(arguments) if arguments is not None else None, prog_name="refloat",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt, DetachedError):
+        return 130
+    except ClientError as error:
+        click.echo(f"refloat: {error}", err=True)
+        return error.exit_code
+    except RecoveryError as error:
+        click.echo(f"refloat: {error}", err=True)
+        return 2 if isinstance(error, RefusedError | CatalogError) else 1
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command that the shell gives."""
+    code = call()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now

@@ -1,0 +1,168 @@
+"""Plans, runs and reports as text for a tired operator."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+
+from client.runs import RunLine
+from domain.checks import Verdict
+from domain.clock import PhaseEstimate
+from domain.recovery import RecoveryPointList, ServerDescription, Suspect
+from domain.report import Outcome, RestorePlan, RunReport, Scope
+from domain.resources import ProtectedResource
+from domain.values import show_bytes, show_span, show_time
+
+_MARKS = {
+    Verdict.PASSED: "ok  ", Verdict.FAILED: "FAIL", Verdict.UNPROVEN: "????",
+    Verdict.NOT_APPLICABLE: "n/a ",
+}
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table with plain rules."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def resources_table(resources: Sequence[ProtectedResource]) -> Table:
+    """Return what is protected, with its objectives."""
+    made = table("resource", "engine", "provider", "RTO", "RPO", "retention")
+    for one in resources:
+        made.add_row(
+            one.path, one.engine, f"{one.provider} ({one.provider_kind})",
+            show_span(one.objectives.rto), show_span(one.objectives.rpo),
+            show_span(one.backups.retention),
+        )
+    return made
+
+
+def runs_table(runs: Sequence[RunLine]) -> Table:
+    """Return runs, newest first."""
+    made = table("run", "resource", "mode", "started", "phase", "verdict")
+    for one in runs:
+        made.add_row(
+            one.run_id[:8], one.resource, one.mode, show_time(one.started_at.replace(microsecond=0)),
+            one.phase, "running" if one.running else one.verdict,
+        )
+    return made
+
+
+def suspects_table(suspects: Sequence[Suspect]) -> Table:
+    """Return suspects with the LSN that `restore --before` takes."""
+    made = table("before LSN", "committed", "transaction", "what")
+    for one in suspects:
+        made.add_row(one.lsn, show_time(one.at), str(one.xid), ", ".join(one.acts))
+    return made
+
+
+def points_tables(points: RecoveryPointList) -> Iterator[Table]:
+    """Yield the windows and the snapshots."""
+    windows = table("window opens", "closes", "server", "LSN", "note")
+    for window in points.windows:
+        windows.add_row(
+            show_time(window.opens_at), show_time(window.closes_at), window.source,
+            f"{window.opens_lsn} … {window.closes_lsn}", window.note,
+        )
+    yield windows
+    snapshots = table("snapshot", "taken", "name", "LSN", "size", "proof")
+    for one in points.snapshots:
+        snapshots.add_row(
+            one.id, show_time(one.taken_at), one.name, one.lsn,
+            show_bytes(one.size_bytes) if one.size_bytes else "in the log",
+            "yes" if one.proven else "no",
+        )
+    yield snapshots
+
+
+def description_lines(resource: ProtectedResource, server: ServerDescription) -> Iterator[str]:
+    """Yield what a path means now."""
+    yield f"{resource.path}: {server.name} at {server.host}:{server.port}, {server.state}"
+    if server.version:
+        size = show_bytes(server.size_bytes) if server.size_bytes else "size unknown"
+        yield f"  PostgreSQL {server.version}, timeline {server.timeline}, {size}"
+    limits = resource.objectives
+    yield f"  objectives: RTO {show_span(limits.rto)}, RPO {show_span(limits.rpo)}"
+    archive = server.archive
+    if archive:
+        lag = show_span(archive.lag) if archive.lag is not None else "unknown"
+        newest = show_time(archive.newest_backup_at) if archive.newest_backup_at else "none"
+        state = "healthy" if archive.healthy else "NOT HEALTHY"
+        yield (
+            f"  archive: {state}, lag {lag}, newest base backup {newest}, "
+            f"{show_bytes(archive.stored_bytes)}"
+        )
+        yield from (f"    problem: {problem}" for problem in archive.problems)
+    for name in server.superseded:
+        yield f"  superseded: {name} (`refloat release {resource.path}` deletes it)"
+
+
+def _estimate(estimates: Sequence[PhaseEstimate]) -> Iterator[str]:
+    for one in estimates:
+        yield f"    {one.phase.value:<16} {show_span(one.p50):>12}   (from {one.basis})"
+
+
+def plan_lines(plan: RestorePlan) -> Iterator[str]:
+    """Yield a plan: the point, what will be made, how long, what stands against it."""
+    point = plan.point
+    yield f"plan: restore {plan.resource} to {plan.target} ({plan.mode.value})"
+    yield f"  point     {point.lsn}, {'included' if point.inclusive else 'excluded'}, from {point.source}"
+    if point.last_commit:
+        yield f"            last commit kept   {show_time(point.last_commit.at)} (transaction {point.last_commit.xid})"
+    if point.first_after:
+        yield f"            first commit lost  {show_time(point.first_after.at)} (transaction {point.first_after.xid})"
+    if plan.expected_loss is not None:
+        yield f"  loss      {show_span(plan.expected_loss)} of data, objective {show_span(plan.rpo)}"
+    yield from (f"  creates   {made}" for made in plan.creates)
+    if plan.consumers:
+        yield f"  cuts over {', '.join(plan.consumers)}; the present server stays until it is released"
+    if plan.approvers:
+        yield f"  approval  by one of {', '.join(plan.approvers)}"
+    yield f"  estimate  {show_span(plan.estimated)}, objective {show_span(plan.rto)}"
+    yield from _estimate(plan.estimates)
+    for finding in plan.findings:
+        mark = _MARKS[finding.verdict]
+        advice = f"; {finding.advice}" if not finding.good and finding.advice else ""
+        yield f"  {mark} {finding.name}: {finding.observed}{advice}"
+
+
+def report_lines(report: RunReport) -> Iterator[str]:
+    """Yield a report: the verdict first, then what it rests on."""
+    what = {Outcome.DONE: "RESTORED" if report.passed else "RESTORED, BUT NOT EVERY VERDICT PASSED"}
+    yield f"{what.get(report.outcome, report.outcome.value.upper())}: {report.resource} ({report.mode.value})"
+    if report.failure:
+        yield f"  {report.failure}"
+    for one in report.objectives:
+        measured = show_span(one.measured) if one.measured is not None else "not measured"
+        word = {"passed": "kept", "failed": "MISSED"}.get(one.verdict.value, "UNPROVEN")
+        yield f"  {one.name.upper()}  {measured}, objective {show_span(one.limit)}: {word}"
+    if report.scope is Scope.RESTORE and report.outcome is Outcome.DONE:
+        yield "  the clock stopped at the verified copy: nothing was cut over"
+    if report.reached and report.allowed_point:
+        point = report.allowed_point
+        yield f"  asked for {report.requested_point}; replay ended at {report.reached.replayed_to}"
+        if point.last_commit:
+            yield f"  last commit recovered: {show_time(point.last_commit.at)}"
+    yield "  phases: " + ", ".join(
+        f"{record.phase.value} {show_span(record.took)}"
+        for record in report.phases if record.took is not None
+    )
+    for finding in report.findings:
+        yield f"  {_MARKS[finding.verdict]} {finding.name}: {finding.observed}"
+    for difference in report.settings:
+        yield f"  setting {difference.name}: {difference.outcome} ({difference.why})"
+    yield from _ending_lines(report)
+
+
+def _ending_lines(report: RunReport) -> Iterator[str]:
+    for event in report.events:
+        yield f"  {show_time(event.at)} {event.what}"
+    for cutover in report.cutovers:
+        yield f"  {cutover.consumer}: {cutover.before} → {cutover.after}"
+    for made in report.created:
+        yield f"  {made.what} {made.name}: {'kept' if made.kept else 'removed'}"
+    yield from (f"  LEFT BEHIND: {left}" for left in report.left_behind)
+    if report.superseded:
+        yield f"  {report.superseded} stays until `refloat release {report.resource}`"
+    yield f"  report: refloat run report {report.run_id[:8]} --html report.html"

@@ -1,0 +1,85 @@
+"""Follows a run: live at a terminal, plain lines in a pipe."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+from temporalio.client import Client, WorkflowHandle
+
+from cli.printing import table
+from client.recoveries import await_report
+from client.runs import progress_of, status_of
+from domain.clock import rest_of
+from domain.report import RunReport, RunStatus
+from domain.values import show_span, show_time
+
+
+def _view(status: RunStatus, progress: str) -> Group:
+    now = datetime.now(UTC)
+    done = {record.phase: record for record in status.phases}
+    ended = [phase for phase, record in done.items() if record.ended_at]
+    phases = table("phase", "took", "estimate")
+    for one in status.estimates:
+        record = done.get(one.phase)
+        took = "" if record is None else show_span(
+            record.took if record.took is not None else now - record.started_at
+        )
+        style = "dim" if record is None else "green" if record.ended_at else "bold"
+        phases.add_row(one.phase.value, took, show_span(one.p50), style=style)
+    used = now - status.started_counting_at
+    rest = rest_of(status.estimates, ended)
+    state = "MISSED" if used > status.rto else "at risk" if used + rest > status.rto else "on track"
+    clock = Text(
+        f"{status.resource}: {show_span(used)} of {show_span(status.rto)} used, "
+        f"about {show_span(rest)} to go: {state}",
+        style="bold red" if state != "on track" else "bold",
+    )
+    notes = [Text(f"{show_time(event.at)} {event.what}") for event in status.events[-4:]]
+    waiting = [Text(f"waiting for {status.waiting_for}", style="yellow")] if status.waiting_for else []
+    return Group(clock, phases, *notes, *waiting, Text(progress, style="dim"))
+
+
+async def follow(
+    client: Client, handle: WorkflowHandle[Any, RunReport], console: Console,
+    say: Callable[[str], None],
+) -> RunReport:
+    """Show a run until it ends and return its report."""
+    ending = asyncio.ensure_future(await_report(handle))
+    try:
+        if console.is_terminal:
+            with Live(console=console, refresh_per_second=8, transient=True) as live:
+                while not ending.done():
+                    status = await status_of(handle)
+                    if status and status.estimates:
+                        live.update(_view(status, await progress_of(client, handle)))
+                    await asyncio.wait([ending], timeout=0.25)
+        else:
+            await _plain(handle, ending, say)
+        return await ending
+    finally:
+        ending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await ending
+
+
+async def _plain(
+    handle: WorkflowHandle[Any, RunReport], ending: "asyncio.Future[RunReport]",
+    say: Callable[[str], None],
+) -> None:
+    told: set[str] = set()
+    while not ending.done():
+        status = await status_of(handle)
+        lines = [] if status is None else [
+            *((record.started_at, record.phase.value) for record in status.phases),
+            *((event.at, event.what) for event in status.events),
+        ]
+        for at, line in sorted(lines):
+            if line not in told:
+                told.add(line)
+                say(f"{show_time(at)} {line}")
+        await asyncio.wait([ending], timeout=0.4)

@@ -1,0 +1,115 @@
+"""The demonstration: a shop loses its data and gets it back, by the commands a user would type."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+from domain.errors import ServerFailedError
+from domain.values import show_time
+from providers.local.processes import started_at
+from sandbox.environment import down, local_servers, psql, shop_is_healthy, up
+from sandbox.layout import RESOURCE, Ports, SandboxLayout
+from sandbox.programs import wait_until
+
+_ORDERS = 3000
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)  # noqa: T201 - the command's output
+
+
+def _refloat(layout: SandboxLayout, *arguments: str, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
+    """Run a refloat command as a user would, shown before it runs."""
+    if not quiet:
+        _say(f"\n$ refloat {' '.join(arguments)}")
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "--catalog", str(layout.catalog), *arguments],
+        check=False, text=True, stdout=subprocess.PIPE if quiet else None,
+    )
+
+
+def demo(layout: SandboxLayout, disaster: str) -> int:
+    """Bring a sandbox up, break it, restore it, show the report, take it down."""
+    began = time.monotonic()
+    up(layout)
+    ports = layout.prepare()
+    try:
+        code = _story(layout, ports, disaster)
+    finally:
+        _say("")
+        down(layout, purge=False)
+    _say(f"the whole demo took {time.monotonic() - began:.0f} s")
+    return code
+
+
+def _story(layout: SandboxLayout, ports: Ports, disaster: str) -> int:
+    began = time.monotonic()
+    urllib.request.urlopen(  # noqa: S310 - our own shop on loopback
+        urllib.request.Request(f"http://127.0.0.1:{ports.shop}/?count={_ORDERS}", method="POST"),  # noqa: S310 - as above
+        timeout=120,
+    ).close()
+    _say(f"\nthe shop took {_ORDERS} orders in {time.monotonic() - began:.1f} s, archived while they came")
+    before = _orders(layout)
+    time.sleep(1.2)
+    impact, point = _break(layout, disaster)
+    if disaster != "bad-update":
+        wait_until(
+            "the shop to notice", lambda: not shop_is_healthy(ports), 30, layout.root / "logs"
+        )
+        _say("the shop answers: not healthy")
+    arguments = [*point, "--incident-at", show_time(impact), "--reason", f"demo: {disaster}"]
+    restored = _refloat(layout, "restore", RESOURCE, *arguments, "--yes")
+    after = _orders(layout)
+    _say(f"\norders before the disaster: {before}, now: {after}; shop healthy: {shop_is_healthy(ports)}")
+    page = layout.root / "report.html"
+    _refloat(layout, "run", "report", RESOURCE, "--html", str(page))
+    if restored.returncode == 0 and after < before:
+        raise ServerFailedError(f"{before - after} orders are missing after the restore")
+    return restored.returncode
+
+
+def _orders(layout: SandboxLayout) -> int:
+    told = psql(layout, ["-Atc", "select count(*) from shop.orders"], capture=True)
+    return int(told.strip() or 0)
+
+
+def _break(layout: SandboxLayout, disaster: str) -> tuple[datetime, list[str]]:
+    """Cause the disaster; return its moment and how the point before it is named."""
+    if disaster == "disk":
+        return _lose_server(layout), ["--latest"]
+    impact = datetime.now(UTC)
+    if disaster == "bad-update":
+        _say("\n$ refloat sandbox psql -c 'update shop.orders set amount = 0'      (no where!)")
+        psql(layout, ["-qc", "update shop.orders set amount = 0"], capture=True)
+        time.sleep(1.5)
+        return impact, ["--to", show_time(impact)]
+    _say("\n$ refloat sandbox psql -c 'drop table shop.orders'")
+    psql(layout, ["-qc", "drop table shop.orders"], capture=True)
+    time.sleep(0.5)
+    _refloat(layout, "recovery-point", "suspects", RESOURCE, "--since", "10m")
+    found = _refloat(
+        layout, "--output", "json", "recovery-point", "suspects", RESOURCE, "--since", "10m", quiet=True
+    )
+    newest = json.loads(found.stdout)[0]
+    return datetime.fromisoformat(newest["at"]), ["--before", newest["lsn"]]
+
+
+def _lose_server(layout: SandboxLayout) -> datetime:
+    servers = local_servers(layout)
+    record = servers.current()
+    data: Path = servers.data(record.name)
+    pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+    _say(f"\n$ kill -9 {pid}; rm -rf {data}")
+    impact = datetime.now(UTC)
+    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(data, ignore_errors=True)
+    wait_until("the server to die", lambda: started_at(pid) is None, 20, layout.root / "logs")
+    shutil.rmtree(data, ignore_errors=True)
+    return impact
