@@ -55,7 +55,14 @@ WORKFLOWS = (
     CreateSnapshotWorkflow,
     ReleaseWorkflow,
 )
-PASSED_THROUGH = ("domain", "activities", "workflows", "pydantic", "pydantic_core", "annotated_types")
+PASSED_THROUGH = (
+    "domain",
+    "activities",
+    "workflows",
+    "pydantic",
+    "pydantic_core",
+    "annotated_types",
+)
 _THREADS = 16
 
 
@@ -78,8 +85,12 @@ def build_workers(
     restrictions = runner()
     workers = [
         Worker(
-            client, task_queue=queue, workflows=WORKFLOWS, workflow_runner=restrictions,
-            workflow_failure_exception_types=[ValidationError], interceptors=interceptors,
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS,
+            workflow_runner=restrictions,
+            workflow_failure_exception_types=[ValidationError],
+            interceptors=interceptors,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         )
         for queue in (RECOVERY_QUEUE, DRILL_QUEUE)
@@ -96,8 +107,12 @@ def build_workers(
         )
         workers += [
             Worker(
-                client, task_queue=f"{queue}-{name}", activities=steps, activity_executor=threads,
-                max_concurrent_activities=_THREADS // 2, interceptors=interceptors,
+                client,
+                task_queue=f"{queue}-{name}",
+                activities=steps,
+                activity_executor=threads,
+                max_concurrent_activities=_THREADS // 2,
+                interceptors=interceptors,
                 graceful_shutdown_timeout=timedelta(seconds=10),
                 max_heartbeat_throttle_interval=timedelta(seconds=1),
                 default_heartbeat_throttle_interval=timedelta(seconds=1),

@@ -28,7 +28,9 @@ def as_failure(error: RecoveryError) -> ApplicationError:
         type=type(error).__name__,
         non_retryable=isinstance(error, PermanentError),
         next_retry_delay=error.pace if isinstance(error, NotYetError) else None,
-        category=ApplicationErrorCategory.BENIGN if waiting else ApplicationErrorCategory.UNSPECIFIED,
+        category=ApplicationErrorCategory.BENIGN
+        if waiting
+        else ApplicationErrorCategory.UNSPECIFIED,
     )
 
 

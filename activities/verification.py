@@ -27,7 +27,9 @@ class VerificationActivities:
             if snapshot.proven:
                 return snapshot
             server = provider.points.describe(take.resource)
-            handle = RestoreHandle(server=server.name, host=server.host, port=server.port, run_id="")
+            handle = RestoreHandle(
+                server=server.name, host=server.host, port=server.port, run_id=""
+            )
             try:
                 proof = self._questions.take_proof(handle, take.resource.connection, progress)
             except UnsupportedResourceError:

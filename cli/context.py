@@ -73,7 +73,9 @@ class Session:
         if isinstance(content, BaseModel):
             click.echo(content.model_dump_json(by_alias=True, indent=1))
         else:
-            click.echo(TypeAdapter(type(content)).dump_json(content, by_alias=True, indent=1).decode())
+            click.echo(
+                TypeAdapter(type(content)).dump_json(content, by_alias=True, indent=1).decode()
+            )
 
 
 def now() -> datetime:

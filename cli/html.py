@@ -35,9 +35,12 @@ def _bars(report: RunReport) -> list[Bar]:
         right = x + width + 70 < _LEFT + _WIDTH
         bars.append(
             Bar(
-                name=record.phase.value, x=round(x, 1), width=round(width, 1),
+                name=record.phase.value,
+                x=round(x, 1),
+                width=round(width, 1),
                 label_x=round(x + width + 6 if right else x - 6, 1),
-                anchor="start" if right else "end", took=show_span(end - record.started_at),
+                anchor="start" if right else "end",
+                took=show_span(end - record.started_at),
             )
         )
     return bars

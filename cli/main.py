@@ -40,7 +40,11 @@ def refloat(context: click.Context, catalog: str | None, output: str) -> None:
 
 
 @refloat.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    }
 )
 @click.argument("act", type=click.Choice(["up", "down", "status", "psql", "demo"]))
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
@@ -68,7 +72,7 @@ def check(session: Session) -> int:
 
 @refloat.group()
 def resource() -> None:
-    """What is protected."""
+    """Show what is protected."""
 
 
 @resource.command("list")
@@ -100,7 +104,7 @@ def resource_show(session: Session, path: str) -> int:
 
 @refloat.group("recovery-point")
 def recovery_point() -> None:
-    """What can be gone back to."""
+    """Show what can be gone back to."""
 
 
 @recovery_point.command("list")
@@ -130,7 +134,9 @@ def suspects(session: Session, path: str, since: str) -> int:
         session.document(found)
     elif found:
         session.console.print(suspects_table(found))
-        session.say(f"\nrestore to the moment just before one: refloat restore {path} --before {found[0].lsn}")
+        session.say(
+            f"\nrestore to the moment just before one: refloat restore {path} --before {found[0].lsn}"
+        )
     else:
         session.say(
             f"nothing dropped, truncated or rewrote a relation since {show_both(moment, local_zone())}; "
@@ -203,7 +209,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error is one sentence on stderr."""
     try:
         code = refloat.main(
-            args=list(arguments) if arguments is not None else None, prog_name="refloat",
+            args=list(arguments) if arguments is not None else None,
+            prog_name="refloat",
             standalone_mode=False,
         )
     except click.ClickException as error:

@@ -13,7 +13,9 @@ from domain.resources import ProtectedResource
 from domain.values import show_bytes, show_span, show_time
 
 _MARKS = {
-    Verdict.PASSED: "ok  ", Verdict.FAILED: "FAIL", Verdict.UNPROVEN: "????",
+    Verdict.PASSED: "ok  ",
+    Verdict.FAILED: "FAIL",
+    Verdict.UNPROVEN: "????",
     Verdict.NOT_APPLICABLE: "n/a ",
 }
 
@@ -31,8 +33,11 @@ def resources_table(resources: Sequence[ProtectedResource]) -> Table:
     made = table("resource", "engine", "provider", "RTO", "RPO", "retention")
     for one in resources:
         made.add_row(
-            one.path, one.engine, f"{one.provider} ({one.provider_kind})",
-            show_span(one.objectives.rto), show_span(one.objectives.rpo),
+            one.path,
+            one.engine,
+            f"{one.provider} ({one.provider_kind})",
+            show_span(one.objectives.rto),
+            show_span(one.objectives.rpo),
             show_span(one.backups.retention),
         )
     return made
@@ -43,8 +48,12 @@ def runs_table(runs: Sequence[RunLine]) -> Table:
     made = table("run", "resource", "mode", "started", "phase", "verdict")
     for one in runs:
         made.add_row(
-            one.run_id[:8], one.resource, one.mode, show_time(one.started_at.replace(microsecond=0)),
-            one.phase, "running" if one.running else one.verdict,
+            one.run_id[:8],
+            one.resource,
+            one.mode,
+            show_time(one.started_at.replace(microsecond=0)),
+            one.phase,
+            "running" if one.running else one.verdict,
         )
     return made
 
@@ -62,14 +71,20 @@ def points_tables(points: RecoveryPointList) -> Iterator[Table]:
     windows = table("window opens", "closes", "server", "LSN", "note")
     for window in points.windows:
         windows.add_row(
-            show_time(window.opens_at), show_time(window.closes_at), window.source,
-            f"{window.opens_lsn} … {window.closes_lsn}", window.note,
+            show_time(window.opens_at),
+            show_time(window.closes_at),
+            window.source,
+            f"{window.opens_lsn} … {window.closes_lsn}",
+            window.note,
         )
     yield windows
     snapshots = table("snapshot", "taken", "name", "LSN", "size", "proof")
     for one in points.snapshots:
         snapshots.add_row(
-            one.id, show_time(one.taken_at), one.name, one.lsn,
+            one.id,
+            show_time(one.taken_at),
+            one.name,
+            one.lsn,
             show_bytes(one.size_bytes) if one.size_bytes else "in the log",
             "yes" if one.proven else "no",
         )
@@ -146,7 +161,8 @@ def report_lines(report: RunReport) -> Iterator[str]:
             yield f"  last commit recovered: {show_time(point.last_commit.at)}"
     yield "  phases: " + ", ".join(
         f"{record.phase.value} {show_span(record.took)}"
-        for record in report.phases if record.took is not None
+        for record in report.phases
+        if record.took is not None
     )
     for finding in report.findings:
         yield f"  {_MARKS[finding.verdict]} {finding.name}: {finding.observed}"

@@ -23,10 +23,18 @@ class DetachedError(Exception):
 
 
 def _target(  # noqa: PLR0913 - one for each way to name a point
-    session: Session, to: str | None, before: str | None, snapshot: str | None,
-    restore_point: str | None, *, latest: bool, drill: bool,
+    session: Session,
+    to: str | None,
+    before: str | None,
+    snapshot: str | None,
+    restore_point: str | None,
+    *,
+    latest: bool,
+    drill: bool,
 ) -> Target:
-    given = [one for one in (to, before, snapshot, restore_point) if one] + ([True] if latest else [])
+    given = [one for one in (to, before, snapshot, restore_point) if one] + (
+        [True] if latest else []
+    )
     if not given and drill:
         return Target(kind=TargetKind.LATEST_PROOF)
     if len(given) != 1:
@@ -57,15 +65,29 @@ def _target(  # noqa: PLR0913 - one for each way to name a point
 @click.option("--plan", "plan_only", is_flag=True, help="show what would happen and change nothing")
 @click.option("--drill", is_flag=True, help="rehearse: no cutover, everything removed afterwards")
 @click.option("--no-cutover", is_flag=True, help="keep the copy beside the present server")
-@click.option("--incident-at", metavar="TIME", help="when the service was hit: the clock starts there")
+@click.option(
+    "--incident-at", metavar="TIME", help="when the service was hit: the clock starts there"
+)
 @click.option("--reason", default="", help="why; kept in the report")
 @click.option("--detach", is_flag=True, help="start and return at once")
 @click.option("--yes", is_flag=True, help="do not ask")
 @pass_session
 def restore(  # noqa: PLR0913 - the options of the command
-    session: Session, path: str, *, to: str | None, before: str | None, latest: bool,
-    snapshot: str | None, restore_point: str | None, plan_only: bool, drill: bool, no_cutover: bool,
-    incident_at: str | None, reason: str, detach: bool, yes: bool,
+    session: Session,
+    path: str,
+    *,
+    to: str | None,
+    before: str | None,
+    latest: bool,
+    snapshot: str | None,
+    restore_point: str | None,
+    plan_only: bool,
+    drill: bool,
+    no_cutover: bool,
+    incident_at: str | None,
+    reason: str,
+    detach: bool,
+    yes: bool,
 ) -> int:
     """Restore the database at PATH beside the present one, prove it, and cut over."""
     resource = session.resource(path)
@@ -75,8 +97,12 @@ def restore(  # noqa: PLR0913 - the options of the command
         impact = parse_moment(incident_at, now(), local_zone())
         session.say(f"clock counts from: {show_both(impact, local_zone())}")
     request = new_request(
-        resource, target, mode=Mode.DRILL if drill else Mode.INCIDENT, cutover=not no_cutover,
-        incident_at=impact, reason=reason,
+        resource,
+        target,
+        mode=Mode.DRILL if drill else Mode.INCIDENT,
+        cutover=not no_cutover,
+        incident_at=impact,
+        reason=reason,
     )
     if plan_only:
         return _show_plan(session, session.call(lambda client: plan_restore(client, request)))
@@ -123,10 +149,14 @@ def _run(session: Session, request: RestoreRequest, *, detach: bool) -> int:
         report = session.call(work)
     except (KeyboardInterrupt, asyncio.CancelledError):
         if started:
-            session.say(f"\ndetached: {started[0]} goes on; `refloat run watch {started[0]}` follows it")
+            session.say(
+                f"\ndetached: {started[0]} goes on; `refloat run watch {started[0]}` follows it"
+            )
         raise DetachedError from None
     if report is None:
-        session.say(f"started {started[0]}, run {request.id}; `refloat run watch {request.id[:8]}` follows it")
+        session.say(
+            f"started {started[0]}, run {request.id}; `refloat run watch {request.id[:8]}` follows it"
+        )
         return 0
     return tell(session, report)
 
@@ -139,5 +169,7 @@ def tell(session: Session, report: RunReport) -> int:
         for line in report_lines(report):
             session.say(line)
         if session.settings.web:
-            session.say(f"  in Temporal: {session.settings.web}/namespaces/default/workflows/{report.workflow_id}")
+            session.say(
+                f"  in Temporal: {session.settings.web}/namespaces/default/workflows/{report.workflow_id}"
+            )
     return exit_code(report)

@@ -53,7 +53,9 @@ def show(session: Session, id_: str) -> int:
         return 0
     session.say(f"{status.resource}: {status.phase.value}, run {status.run_id}")
     if status.waiting_for:
-        session.say(f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`")
+        session.say(
+            f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`"
+        )
     for event in status.events:
         session.say(f"  {event.at} {event.what}")
     return 0

@@ -29,7 +29,9 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
         raise RefusedError(f"{text!r} is not a time; {FORMS}")
     moment = found.astimezone(UTC)
     if moment > now:
-        raise RefusedError(f"{text!r} is in the future: {show_time(moment)}, and now is {show_time(now)}")
+        raise RefusedError(
+            f"{text!r} is in the future: {show_time(moment)}, and now is {show_time(now)}"
+        )
     return moment
 
 
@@ -51,7 +53,14 @@ def _clock(text: str, now: datetime, zone: tzinfo) -> datetime | None:
     fraction = round(float(found[5]) * 1_000_000) if found[5] else 0
     try:
         local = datetime(
-            day.year, day.month, day.day, int(found[2]), int(found[3]), int(found[4] or 0), fraction, zone
+            day.year,
+            day.month,
+            day.day,
+            int(found[2]),
+            int(found[3]),
+            int(found[4] or 0),
+            fraction,
+            zone,
         )
     except ValueError as error:
         raise RefusedError(f"{text!r} is not a time of day ({error}); {FORMS}") from None

@@ -26,8 +26,10 @@ def _view(status: RunStatus, progress: str) -> Group:
     phases = table("phase", "took", "estimate")
     for one in status.estimates:
         record = done.get(one.phase)
-        took = "" if record is None else show_span(
-            record.took if record.took is not None else now - record.started_at
+        took = (
+            ""
+            if record is None
+            else show_span(record.took if record.took is not None else now - record.started_at)
         )
         style = "dim" if record is None else "green" if record.ended_at else "bold"
         phases.add_row(one.phase.value, took, show_span(one.p50), style=style)
@@ -40,12 +42,16 @@ def _view(status: RunStatus, progress: str) -> Group:
         style="bold red" if state != "on track" else "bold",
     )
     notes = [Text(f"{show_time(event.at)} {event.what}") for event in status.events[-4:]]
-    waiting = [Text(f"waiting for {status.waiting_for}", style="yellow")] if status.waiting_for else []
+    waiting = (
+        [Text(f"waiting for {status.waiting_for}", style="yellow")] if status.waiting_for else []
+    )
     return Group(clock, phases, *notes, *waiting, Text(progress, style="dim"))
 
 
 async def follow(
-    client: Client, handle: WorkflowHandle[Any, RunReport], console: Console,
+    client: Client,
+    handle: WorkflowHandle[Any, RunReport],
+    console: Console,
     say: Callable[[str], None],
 ) -> RunReport:
     """Show a run until it ends and return its report."""
@@ -68,16 +74,21 @@ async def follow(
 
 
 async def _plain(
-    handle: WorkflowHandle[Any, RunReport], ending: "asyncio.Future[RunReport]",
+    handle: WorkflowHandle[Any, RunReport],
+    ending: "asyncio.Future[RunReport]",
     say: Callable[[str], None],
 ) -> None:
     told: set[str] = set()
     while not ending.done():
         status = await status_of(handle)
-        lines = [] if status is None else [
-            *((record.started_at, record.phase.value) for record in status.phases),
-            *((event.at, event.what) for event in status.events),
-        ]
+        lines = (
+            []
+            if status is None
+            else [
+                *((record.started_at, record.phase.value) for record in status.phases),
+                *((event.at, event.what) for event in status.events),
+            ]
+        )
         for at, line in sorted(lines):
             if line not in told:
                 told.add(line)

@@ -23,15 +23,14 @@ async def connect(settings: TemporalSettings) -> Client:
         TemporalUnreachableError: nobody answers at the address.
     """
     standard = ClientConfig.load_client_connect_config()
-    standard.pop("target_host", None)
-    standard.pop("namespace", None)
     try:
         return await asyncio.wait_for(
             Client.connect(
                 settings.address,
                 namespace=settings.namespace,
                 data_converter=DATA_CONVERTER,
-                **standard,  # type: ignore[arg-type]  # the SDK's own dictionary of its own arguments
+                tls=standard.get("tls") or None,
+                api_key=standard.get("api_key"),
             ),
             _PATIENCE,
         )

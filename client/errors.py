@@ -4,9 +4,7 @@ from domain.errors import CatalogError, RecoveryError, RefusedError, concrete_er
 from domain.report import RunReport
 
 _REFUSALS = {
-    error.__name__
-    for error in concrete_errors()
-    if issubclass(error, RefusedError | CatalogError)
+    error.__name__ for error in concrete_errors() if issubclass(error, RefusedError | CatalogError)
 }
 
 

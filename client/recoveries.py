@@ -71,7 +71,7 @@ def whoami() -> str:
         return str(os.getuid())
 
 
-def new_request(  # noqa: PLR0913 - what a person may say of a restore
+def new_request(
     resource: ProtectedResource,
     target: Target,
     *,
@@ -136,8 +136,10 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
     await require_pollers(client, queue)
     name = workflow_id(request.mode, request.resource.path)
     attributes = {
-        RESOURCE: request.resource.path, KIND: request.resource.kind.value,
-        MODE: request.mode.value, RUN: request.id,
+        RESOURCE: request.resource.path,
+        KIND: request.resource.kind.value,
+        MODE: request.mode.value,
+        RUN: request.id,
     }
     try:
         await client.start_workflow(
@@ -192,9 +194,7 @@ async def await_report(handle: WorkflowHandle[Any, RunReport]) -> RunReport:
         raise told from None
 
 
-async def _short(
-    client: Client, name: str, run: Callable[[str], Awaitable[Answer]]
-) -> Answer:
+async def _short(client: Client, name: str, run: Callable[[str], Awaitable[Answer]]) -> Answer:
     await require_pollers(client, RECOVERY_QUEUE)
     try:
         return await run(f"{name}:{uuid.uuid4().hex[:8]}")
@@ -209,9 +209,13 @@ async def _short(
 async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:
     """Return what a restore would do."""
     return await _short(
-        client, f"plan:{request.resource.path}",
+        client,
+        f"plan:{request.resource.path}",
         lambda name: client.execute_workflow(
-            PlanRestoreWorkflow.run, request, id=name, task_queue=RECOVERY_QUEUE,
+            PlanRestoreWorkflow.run,
+            request,
+            id=name,
+            task_queue=RECOVERY_QUEUE,
             execution_timeout=_DAY,
         ),
     )
@@ -220,9 +224,13 @@ async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:
 async def describe(client: Client, resource: ProtectedResource) -> ServerDescription:
     """Return what a path means now."""
     return await _short(
-        client, f"describe:{resource.path}",
+        client,
+        f"describe:{resource.path}",
         lambda name: client.execute_workflow(
-            DescribeResourceWorkflow.run, resource, id=name, task_queue=RECOVERY_QUEUE,
+            DescribeResourceWorkflow.run,
+            resource,
+            id=name,
+            task_queue=RECOVERY_QUEUE,
             execution_timeout=_DAY,
         ),
     )
@@ -231,9 +239,13 @@ async def describe(client: Client, resource: ProtectedResource) -> ServerDescrip
 async def list_recovery_points(client: Client, resource: ProtectedResource) -> RecoveryPointList:
     """Return windows and snapshots, live."""
     return await _short(
-        client, f"points:{resource.path}",
+        client,
+        f"points:{resource.path}",
         lambda name: client.execute_workflow(
-            ListRecoveryPointsWorkflow.run, resource, id=name, task_queue=RECOVERY_QUEUE,
+            ListRecoveryPointsWorkflow.run,
+            resource,
+            id=name,
+            task_queue=RECOVERY_QUEUE,
             execution_timeout=_DAY,
         ),
     )
@@ -244,10 +256,14 @@ async def find_suspects(
 ) -> list[Suspect]:
     """Return the commits that removed or replaced relations since a moment, newest first."""
     return await _short(
-        client, f"suspects:{resource.path}",
+        client,
+        f"suspects:{resource.path}",
         lambda name: client.execute_workflow(
-            FindSuspectsWorkflow.run, FindSuspects(resource=resource, since=since), id=name,
-            task_queue=RECOVERY_QUEUE, execution_timeout=_DAY,
+            FindSuspectsWorkflow.run,
+            FindSuspects(resource=resource, since=since),
+            id=name,
+            task_queue=RECOVERY_QUEUE,
+            execution_timeout=_DAY,
         ),
     )
 
@@ -258,9 +274,13 @@ async def create_snapshot(
     """Take a snapshot with its proof."""
     asked = CreateSnapshot(resource=resource, key=key, name=name)
     return await _short(
-        client, f"snapshot:{resource.path}",
+        client,
+        f"snapshot:{resource.path}",
         lambda identity: client.execute_workflow(
-            CreateSnapshotWorkflow.run, asked, id=identity, task_queue=RECOVERY_QUEUE,
+            CreateSnapshotWorkflow.run,
+            asked,
+            id=identity,
+            task_queue=RECOVERY_QUEUE,
             execution_timeout=_DAY,
         ),
     )
@@ -269,10 +289,14 @@ async def create_snapshot(
 async def release(client: Client, resource: ProtectedResource) -> list[str]:
     """Delete what is superseded; holds the resource's lock, so that no restore runs meanwhile."""
     return await _short(
-        client, f"release:{resource.path}",
+        client,
+        f"release:{resource.path}",
         lambda _: client.execute_workflow(
-            ReleaseWorkflow.run, resource, id=workflow_id(Mode.INCIDENT, resource.path),
-            task_queue=RECOVERY_QUEUE, execution_timeout=_DAY,
+            ReleaseWorkflow.run,
+            resource,
+            id=workflow_id(Mode.INCIDENT, resource.path),
+            task_queue=RECOVERY_QUEUE,
+            execution_timeout=_DAY,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
         ),
     )

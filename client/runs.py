@@ -122,7 +122,9 @@ async def report_of(handle: WorkflowHandle[Any, RunReport]) -> RunReport:
     """
     described = await handle.describe()
     if described.status is WorkflowExecutionStatus.RUNNING:
-        raise RunEndedError(f"{handle.id} still runs; `refloat run watch {handle.id}` follows it", "")
+        raise RunEndedError(
+            f"{handle.id} still runs; `refloat run watch {handle.id}` follows it", ""
+        )
     return await await_report(handle)
 
 

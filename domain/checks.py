@@ -64,7 +64,9 @@ def _expectation(check: SqlCheck) -> str:
         f"at least {check.at_least:g}" if check.at_least is not None else "",
         f"at most {check.at_most:g}" if check.at_most is not None else "",
         f"equal to {check.equals}" if check.equals is not None else "",
-        f"no older than {show_span(check.max_age)} at the point" if check.max_age is not None else "",
+        f"no older than {show_span(check.max_age)} at the point"
+        if check.max_age is not None
+        else "",
     ]
     return " and ".join(part for part in parts if part) or "a value"
 
@@ -113,7 +115,10 @@ def compare_content(expected: ProofPoint, observed: ProofPoint) -> Finding:
     ]
     extra = sorted(set(found) - {content.table for content in expected.tables})
     if not expected.tables:
-        seen, verdict = "the proof point holds no table: there was nothing to look at", Verdict.FAILED
+        seen, verdict = (
+            "the proof point holds no table: there was nothing to look at",
+            Verdict.FAILED,
+        )
     elif wrong or extra:
         differing = ", ".join([*wrong, *(f"{table} (unexpected)" for table in extra)])
         seen, verdict = f"different: {differing}", Verdict.FAILED
@@ -150,7 +155,10 @@ def compare_counts(reference: ProofPoint | None, observed: ProofPoint) -> Findin
     ]
     shown = ", ".join(f"{table} {rows}" for table, rows in sorted(found.items()))
     if not had_rows:
-        observed_text, verdict = "the last snapshot held no rows: nothing to compare", Verdict.FAILED
+        observed_text, verdict = (
+            "the last snapshot held no rows: nothing to compare",
+            Verdict.FAILED,
+        )
     elif gone:
         observed_text, verdict = "; ".join(gone), Verdict.FAILED
     else:

@@ -116,7 +116,9 @@ class Snapshots(Protocol):
         """Mark the present moment of a server that still answers, cheaply; None if it does not."""
         ...
 
-    def attach_proof(self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint) -> None:
+    def attach_proof(
+        self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint
+    ) -> None:
         """Keep the content hashes with a snapshot; its point becomes the proof's LSN."""
         ...
 
@@ -199,8 +201,13 @@ class Questions(Protocol):
         ...
 
     def content(
-        self, server: RestoreHandle, connection: Connection, lsn: str, progress: ReportProgress,
-        *, hashed: bool,
+        self,
+        server: RestoreHandle,
+        connection: Connection,
+        lsn: str,
+        progress: ReportProgress,
+        *,
+        hashed: bool,
     ) -> ProofPoint:
         """Count, and when `hashed` also hash, every table of a server that nobody writes to."""
         ...
@@ -212,7 +219,11 @@ class Questions(Protocol):
         ...
 
     def point_reached(
-        self, restored: RestoredResource, point: RecoveryPoint, connection: Connection, table: str | None
+        self,
+        restored: RestoredResource,
+        point: RecoveryPoint,
+        connection: Connection,
+        table: str | None,
     ) -> Sequence[Finding]:
         """Prove from the data that the point was reached and not passed."""
         ...

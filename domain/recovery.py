@@ -204,8 +204,10 @@ def _outside(
         path,
         f"{show_time(moment)} is in a gap of the archive, "
         f"from {show_time(closes)} to {show_time(after[0].opens_at)}",
-        (f"the last time before it is {show_time(closes)}",
-         f"the first after it is {show_time(after[0].opens_at)}"),
+        (
+            f"the last time before it is {show_time(closes)}",
+            f"the first after it is {show_time(after[0].opens_at)}",
+        ),
     )
 
 

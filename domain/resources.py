@@ -96,12 +96,17 @@ class LocalPlatform(Written):
     """An application on this machine: its setting is rewritten and it is restarted."""
 
     kind: Literal["local"]
-    settings: str = Field(description="file of NAME=value lines that the application reads at start")
+    settings: str = Field(
+        description="file of NAME=value lines that the application reads at start"
+    )
     variable: str = "DATABASE_URL"
     command: tuple[str, ...] = Field(
-        default=(), description="run and kept alive by the supervisor; empty: started by somebody else"
+        default=(),
+        description="run and kept alive by the supervisor; empty: started by somebody else",
     )
-    restart: tuple[str, ...] = Field(default=(), description="command that restarts it, when not ours")
+    restart: tuple[str, ...] = Field(
+        default=(), description="command that restarts it, when not ours"
+    )
 
 
 class Consumer(Written):

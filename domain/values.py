@@ -53,7 +53,9 @@ def parse_span(text: str) -> timedelta:
         total += float(part["count"]) * _UNITS[part["unit"]]
         end = part.end()
     if not stripped or end != len(stripped):
-        message = f"{text!r} is not a span; write a number and ms, s, m, h, d or w, as in 45m or 1h30m"
+        message = (
+            f"{text!r} is not a span; write a number and ms, s, m, h, d or w, as in 45m or 1h30m"
+        )
         raise ValueError(message)
     return total
 
@@ -75,7 +77,9 @@ def _size(value: Any) -> Any:  # noqa: ANN401 - as above
 
 
 Span = Annotated[timedelta, BeforeValidator(_span)]
-Bytes = Annotated[int, BeforeValidator(_size), PlainSerializer(lambda count: count, return_type=int)]
+Bytes = Annotated[
+    int, BeforeValidator(_size), PlainSerializer(lambda count: count, return_type=int)
+]
 
 
 def show_span(span: timedelta) -> str:

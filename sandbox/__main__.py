@@ -18,7 +18,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("act", choices=("up", "down", "status", "keep", "psql", "demo"))
     parser.add_argument("--root", type=Path, default=Path(".refloat"))
     parser.add_argument(
-        "--disaster", choices=("drop-table", "disk", "bad-update"), default="drop-table",
+        "--disaster",
+        choices=("drop-table", "disk", "bad-update"),
+        default="drop-table",
         help="with demo: what goes wrong",
     )
     parser.add_argument("--purge", action="store_true", help="with down: remove the folder too")

@@ -25,13 +25,17 @@ def _say(what: str) -> None:
     print(what, flush=True)  # noqa: T201 - the command's output
 
 
-def _refloat(layout: SandboxLayout, *arguments: str, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
+def _refloat(
+    layout: SandboxLayout, *arguments: str, quiet: bool = False
+) -> "subprocess.CompletedProcess[str]":
     """Run a refloat command as a user would, shown before it runs."""
     if not quiet:
         _say(f"\n$ refloat {' '.join(arguments)}")
     return subprocess.run(
         [sys.executable, "-m", "cli", "--catalog", str(layout.catalog), *arguments],
-        check=False, text=True, stdout=subprocess.PIPE if quiet else None,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE if quiet else None,
     )
 
 
@@ -51,11 +55,13 @@ def demo(layout: SandboxLayout, disaster: str) -> int:
 
 def _story(layout: SandboxLayout, ports: Ports, disaster: str) -> int:
     began = time.monotonic()
-    urllib.request.urlopen(  # noqa: S310 - our own shop on loopback
-        urllib.request.Request(f"http://127.0.0.1:{ports.shop}/?count={_ORDERS}", method="POST"),  # noqa: S310 - as above
+    urllib.request.urlopen(
+        urllib.request.Request(f"http://127.0.0.1:{ports.shop}/?count={_ORDERS}", method="POST"),
         timeout=120,
     ).close()
-    _say(f"\nthe shop took {_ORDERS} orders in {time.monotonic() - began:.1f} s, archived while they came")
+    _say(
+        f"\nthe shop took {_ORDERS} orders in {time.monotonic() - began:.1f} s, archived while they came"
+    )
     before = _orders(layout)
     time.sleep(1.2)
     impact, point = _break(layout, disaster)
@@ -67,7 +73,9 @@ def _story(layout: SandboxLayout, ports: Ports, disaster: str) -> int:
     arguments = [*point, "--incident-at", show_time(impact), "--reason", f"demo: {disaster}"]
     restored = _refloat(layout, "restore", RESOURCE, *arguments, "--yes")
     after = _orders(layout)
-    _say(f"\norders before the disaster: {before}, now: {after}; shop healthy: {shop_is_healthy(ports)}")
+    _say(
+        f"\norders before the disaster: {before}, now: {after}; shop healthy: {shop_is_healthy(ports)}"
+    )
     page = layout.root / "report.html"
     _refloat(layout, "run", "report", RESOURCE, "--html", str(page))
     if restored.returncode == 0 and after < before:
@@ -95,7 +103,15 @@ def _break(layout: SandboxLayout, disaster: str) -> tuple[datetime, list[str]]:
     time.sleep(0.5)
     _refloat(layout, "recovery-point", "suspects", RESOURCE, "--since", "10m")
     found = _refloat(
-        layout, "--output", "json", "recovery-point", "suspects", RESOURCE, "--since", "10m", quiet=True
+        layout,
+        "--output",
+        "json",
+        "recovery-point",
+        "suspects",
+        RESOURCE,
+        "--since",
+        "10m",
+        quiet=True,
     )
     newest = json.loads(found.stdout)[0]
     return datetime.fromisoformat(newest["at"]), ["--before", newest["lsn"]]

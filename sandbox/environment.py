@@ -30,6 +30,7 @@ def _say(what: str) -> None:
 
 
 def local_servers(layout: SandboxLayout) -> Servers:
+    """Return the servers of the sandbox's database."""
     catalog = load_catalog(layout.catalog)
     config = LocalConfig.from_entry("here", catalog.providers["here"], layout.root)
     return Servers(Layout(config, "orders"))
@@ -44,26 +45,27 @@ def up(layout: SandboxLayout) -> None:
         _say("creating a PostgreSQL server with continuous, encrypted archiving …")
         binaries = locate(servers.layout.config)
         create_server(
-            servers.layout, binaries, "orders-1", ports.database, "refloat",
+            servers.layout,
+            binaries,
+            "orders-1",
+            ports.database,
+            "refloat",
             layout.secret("refloat.password"),
         )
     programs = Programs(layout, ports)
     if programs.keeper.pid is None:
         programs.keeper.start(
             [sys.executable, "-m", "sandbox", "keep", "--root", str(layout.root)],
-            environment=_plain_environment(), folder=layout.root,
+            environment=_plain_environment(),
+            folder=layout.root,
         )
     logs = layout.root / "logs"
     wait_until("Temporal", lambda: answers(ports.temporal), 60, logs / "temporal.log")
-    wait_until(
-        "PostgreSQL", lambda: _admin_answers(layout, servers), 60, logs / "supervisor.log"
-    )
+    wait_until("PostgreSQL", lambda: _admin_answers(layout, servers), 60, logs / "supervisor.log")
     _seed(layout, servers)
     wait_until("the shop", lambda: shop_is_healthy(ports), 60, logs / "supervisor.log")
     wait_until("the worker", lambda: programs.worker.pid is not None, 60, logs / "worker.log")
-    wait_until(
-        "the first base backup", lambda: _has_backup(servers), 120, logs / "supervisor.log"
-    )
+    wait_until("the first base backup", lambda: _has_backup(servers), 120, logs / "supervisor.log")
     asyncio.run(_first_snapshot(layout))
     _tell(layout, ports, servers, time.monotonic() - began)
 
@@ -74,11 +76,18 @@ def _plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("REFLOAT_")}
 
 
-def _admin(layout: SandboxLayout, servers: Servers, database: str) -> "psycopg.Connection[tuple[object, ...]]":
+def _admin(
+    layout: SandboxLayout, servers: Servers, database: str
+) -> "psycopg.Connection[tuple[object, ...]]":
     server = servers.current()
     return psycopg.connect(
-        host=server.host, port=server.port, dbname=database, user="refloat",
-        password=layout.secret("refloat.password"), autocommit=True, connect_timeout=3,
+        host=server.host,
+        port=server.port,
+        dbname=database,
+        user="refloat",
+        password=layout.secret("refloat.password"),
+        autocommit=True,
+        connect_timeout=3,
         application_name="refloat-sandbox",
     )
 
@@ -103,9 +112,7 @@ def _seed(layout: SandboxLayout, servers: Servers) -> None:
         verifier = session.pgconn.encrypt_password(
             layout.secret("shop.password").encode(), b"shop", b"scram-sha-256"
         ).decode()
-        session.execute(
-            sql.SQL("create role shop login password {}").format(sql.Literal(verifier))
-        )
+        session.execute(sql.SQL("create role shop login password {}").format(sql.Literal(verifier)))
         session.execute("create database shop")
     with _admin(layout, servers, "shop") as session:
         session.execute(ORDERS_SQL)
@@ -168,7 +175,9 @@ def status(layout: SandboxLayout) -> int:
     try:
         server = local_servers(layout).current()
         alive = _admin_answers(layout, local_servers(layout))
-        _say(f"database    {server.name} at {server.host}:{server.port}, {'answers' if alive else 'does not answer'}")
+        _say(
+            f"database    {server.name} at {server.host}:{server.port}, {'answers' if alive else 'does not answer'}"
+        )
     except RecoveryError as error:
         _say(f"database    {error}")
         alive = False
@@ -208,9 +217,22 @@ def psql(layout: SandboxLayout, arguments: list[str], *, capture: bool = False) 
         passfile.touch(mode=0o600)
         passfile.write_text(f"*:*:*:*:{layout.secret('refloat.password')}\n")
         done = subprocess.run(
-            [program, "-h", server.host, "-p", str(server.port), "-U", "refloat", "-d", "shop", *arguments],
-            check=False, env={**os.environ, "PGPASSFILE": str(passfile)},
-            capture_output=capture, text=True,
+            [
+                program,
+                "-h",
+                server.host,
+                "-p",
+                str(server.port),
+                "-U",
+                "refloat",
+                "-d",
+                "shop",
+                *arguments,
+            ],
+            check=False,
+            env={**os.environ, "PGPASSFILE": str(passfile)},
+            capture_output=capture,
+            text=True,
         )
     if done.returncode != 0:
         raise ServerFailedError(f"psql: {(done.stderr or 'failed').strip()}")

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import secrets
 import socket
 import sys
@@ -95,7 +94,8 @@ class SandboxLayout:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             made = (
                 base64.b64encode(secrets.token_bytes(32)).decode()
-                if name.endswith(".key") else secrets.token_urlsafe(24)
+                if name.endswith(".key")
+                else secrets.token_urlsafe(24)
             )
             write_text(path, f"{made}\n", 0o600)
         return path.read_text(encoding="utf-8").strip()
@@ -109,8 +109,12 @@ class SandboxLayout:
         if ports is None:
             taken: set[int] = set()
             ports = Ports(
-                database=_free(15432, taken), temporal=_free(17233, taken), web=_free(18233, taken),
-                shop=_free(18080, taken), first=15440, last=15499,
+                database=_free(15432, taken),
+                temporal=_free(17233, taken),
+                web=_free(18233, taken),
+                shop=_free(18080, taken),
+                first=15440,
+                last=15499,
             )
             write_record(self.root / "ports.json", ports)
         if not self.catalog.exists():
@@ -132,7 +136,8 @@ class SandboxLayout:
             write_text(password, f"*:*:*:shop:{escaped}\n", 0o600)
             write_text(
                 environment,
-                f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n", 0o600,
+                f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n",
+                0o600,
             )
         address = f"127.0.0.1:{ports.temporal}"
         write_text(
@@ -155,5 +160,5 @@ def choose_root(wanted: Path) -> tuple[Path, str]:
     real = Path("/var/lib/refloat") / name
     real.mkdir(parents=True, exist_ok=True)
     if not wanted.exists():
-        os.symlink(real, wanted)
+        wanted.symlink_to(real)
     return real, f"{wanted} is a link to {real}, because account {account.name} cannot reach it"

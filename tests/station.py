@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from domain.catalog import Catalog, parse_catalog
+from domain.errors import NotYetError
 from domain.provider import DatabaseProvider
 from domain.recovery import (
     Progress,
@@ -27,7 +28,6 @@ from domain.recovery import (
     Target,
     TargetKind,
 )
-from domain.errors import NotYetError
 from domain.resources import Mode, ProtectedResource
 from providers.local.archive import Archive
 from providers.local.binaries import locate
@@ -80,18 +80,35 @@ class Station:
             "organization": "tests",
             "providers": {
                 "here": {
-                    "kind": "local", "root": str(root), "first_port": first + 1,
-                    "last_port": first + 11, "binaries": binaries,
+                    "kind": "local",
+                    "root": str(root),
+                    "first_port": first + 1,
+                    "last_port": first + 11,
+                    "binaries": binaries,
                 }
             },
-            "projects": {"shop": {"environments": {"production": {"databases": {"orders": {
-                "provider": "here", "engine": "postgresql", "instance": "orders",
-                "backups": {"key": "file:backup.key"},
-                "connection": {
-                    "database": "postgres", "user": "refloat", "password": "file:password"
-                },
-                **database,
-            }}}}}},
+            "projects": {
+                "shop": {
+                    "environments": {
+                        "production": {
+                            "databases": {
+                                "orders": {
+                                    "provider": "here",
+                                    "engine": "postgresql",
+                                    "instance": "orders",
+                                    "backups": {"key": "file:backup.key"},
+                                    "connection": {
+                                        "database": "postgres",
+                                        "user": "refloat",
+                                        "password": "file:password",
+                                    },
+                                    **database,
+                                }
+                            }
+                        }
+                    }
+                }
+            },
         }
         self.catalog: Catalog = parse_catalog(self.content, "test")
         self.resource: ProtectedResource = self.catalog.resource(PATH)
@@ -127,8 +144,13 @@ class Station:
         record = self.servers.record(server) if server else self.servers.current()
         assert record is not None
         with psycopg.connect(
-            host=record.host, port=record.port, dbname="postgres", user="refloat",
-            password=self.password, autocommit=True, connect_timeout=5,
+            host=record.host,
+            port=record.port,
+            dbname="postgres",
+            user="refloat",
+            password=self.password,
+            autocommit=True,
+            connect_timeout=5,
         ) as held:
             yield held
 
@@ -159,8 +181,8 @@ class Station:
     def wait_protected(self) -> None:
         """Wait for the first base backup with its log."""
         wait_for("the server", self.answers)
-        wait_for("a base backup", lambda: self.archive.backups())
-        wait_for("its log", lambda: self.archive.stretches())
+        wait_for("a base backup", self.archive.backups)
+        wait_for("its log", self.archive.stretches)
 
     def wait_archived(self, lsn: str | None = None) -> None:
         """Wait until everything up to now, or `lsn`, has been received."""

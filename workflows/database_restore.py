@@ -115,7 +115,8 @@ class DatabaseRestoreWorkflow:
             )
         except TimeoutError:
             raise ApplicationError(
-                f"nobody approved within {approval.within}", type="ApprovalDeniedError",
+                f"nobody approved within {approval.within}",
+                type="ApprovalDeniedError",
                 non_retryable=True,
             ) from None
         self._waiting_for = ""
@@ -169,12 +170,14 @@ class DatabaseRestoreWorkflow:
         )
         self._results.settings = tuple(
             await workflow.execute_activity_method(
-                RestoreActivities.carry_over_settings, on,
+                RestoreActivities.carry_over_settings,
+                on,
                 **short(resource, "Carry over the settings that a restore does not"),
             )
         )
         findings = await workflow.execute_activity_method(
-            VerificationActivities.verify, on,
+            VerificationActivities.verify,
+            on,
             **long(resource, "Prove the point reached, the content, the pages and the checks"),
         )
         self._results.findings = tuple(findings)
@@ -202,7 +205,8 @@ class DatabaseRestoreWorkflow:
             return
         resource = self._request.resource
         await workflow.execute_activity_method(
-            RestoreActivities.keep, OnServer(resource=resource, handle=handle),
+            RestoreActivities.keep,
+            OnServer(resource=resource, handle=handle),
             **short(resource, "Keep the copy until it is released"),
         )
         self._undo.forget()
@@ -217,13 +221,15 @@ class DatabaseRestoreWorkflow:
         on = OnServer(resource=resource, handle=handle)
         with self._clock.during(Phase.PROTECT):
             await workflow.execute_activity_method(
-                CutoverActivities.protect, on,
+                CutoverActivities.protect,
+                on,
                 **long(resource, "Give the new server its own archive and base backup"),
             )
         with self._clock.during(Phase.CUTOVER):
             self._undo.add("make the old server what the path means", self._demote)
             superseded = await workflow.execute_activity_method(
-                CutoverActivities.promote, on,
+                CutoverActivities.promote,
+                on,
                 **short(resource, "Make the new server what the path means; fence the old one"),
             )
             self._results.superseded = superseded.server
@@ -233,7 +239,8 @@ class DatabaseRestoreWorkflow:
             for consumer in resource.consumers:
                 within = consumer.health.within if consumer.health else timedelta(seconds=30)
                 await workflow.execute_activity_method(
-                    ConsumerActivities.await_healthy, consumer,
+                    ConsumerActivities.await_healthy,
+                    consumer,
                     **polling(resource, f"Wait until {consumer.name} is healthy", within),
                 )
         self._clock.stop()
@@ -251,7 +258,8 @@ class DatabaseRestoreWorkflow:
 
     async def _turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
         await workflow.execute_activity_method(
-            ConsumerActivities.turn_back, TurnBackConsumer(consumer=consumer, record=record),
+            ConsumerActivities.turn_back,
+            TurnBackConsumer(consumer=consumer, record=record),
             **short(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
         )
 
@@ -267,10 +275,13 @@ class DatabaseRestoreWorkflow:
         request = self._request
         handle = self._results.handle or RestoreHandle(
             server=f"refloat-{request.id[:8]}-{request.resource.instance}",
-            host="", port=0, run_id=request.id,
+            host="",
+            port=0,
+            run_id=request.id,
         )
         await workflow.execute_activity_method(
-            RestoreActivities.discard, OnServer(resource=request.resource, handle=handle),
+            RestoreActivities.discard,
+            OnServer(resource=request.resource, handle=handle),
             **short(request.resource, "Remove the new server and nothing else"),
         )
 
@@ -292,20 +303,30 @@ class DatabaseRestoreWorkflow:
         if isinstance(error, asyncio.CancelledError) or kind in {"CancelledError", "StoppedError"}:
             return Outcome.CANCELLED
         refused = {
-            "RefusedError", "RecoveryPointUnreachableError", "PreflightRefusedError",
-            "ApprovalDeniedError", "UnsupportedResourceError", "CatalogError",
+            "RefusedError",
+            "RecoveryPointUnreachableError",
+            "PreflightRefusedError",
+            "ApprovalDeniedError",
+            "UnsupportedResourceError",
+            "CatalogError",
         }
         return Outcome.REFUSED if kind in refused else Outcome.FAILED
 
     async def _conclude(self, outcome: Outcome, failure: tuple[str, str]) -> None:
         self._report = report_of(
-            self._request, self._results, self._clock, self._approval,
-            outcome, failure, tuple(self._undo.left),
+            self._request,
+            self._results,
+            self._clock,
+            self._approval,
+            outcome,
+            failure,
+            tuple(self._undo.left),
         )
         workflow.upsert_search_attributes([VERDICT.value_set(self._report.verdict)])
         try:
             await workflow.execute_activity_method(
-                EvidenceActivities.store_report, self._report,
+                EvidenceActivities.store_report,
+                self._report,
                 **short(self._request.resource, "Keep the report"),
             )
         except ActivityError as error:

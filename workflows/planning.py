@@ -47,7 +47,8 @@ async def prepare(request: RestoreRequest) -> Prepared:
     """Choose the exact point, look at every precondition and estimate each phase."""
     resource = request.resource
     point = await workflow.execute_activity_method(
-        PointActivities.choose_recovery_point, request,
+        PointActivities.choose_recovery_point,
+        request,
         **short(resource, f"Find the exact point for {request.target}"),
     )
     examination = await workflow.execute_activity_method(
@@ -58,8 +59,10 @@ async def prepare(request: RestoreRequest) -> Prepared:
     estimates = await workflow.execute_activity_method(
         EvidenceActivities.estimate_phases,
         Estimate(
-            path=resource.path, phases=phases_of(request),
-            restored_bytes=point.restored_bytes, log_bytes=point.log_bytes,
+            path=resource.path,
+            phases=phases_of(request),
+            restored_bytes=point.restored_bytes,
+            log_bytes=point.log_bytes,
         ),
         **short(resource, "Estimate each phase from earlier runs"),
     )
@@ -131,4 +134,6 @@ def loss_of(
 def told(point: RecoveryPoint) -> str:
     """Return the point in one line."""
     last = f"last commit {show_time(point.time)}" if point.time else "no commit since the backup"
-    return f"{point.lsn} {'included' if point.inclusive else 'excluded'}, {last}, from {point.source}"
+    return (
+        f"{point.lsn} {'included' if point.inclusive else 'excluded'}, {last}, from {point.source}"
+    )

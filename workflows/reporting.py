@@ -35,7 +35,7 @@ class Results:
     superseded: str | None = None
 
 
-def report_of(  # noqa: PLR0913 - the sources of one document
+def report_of(  # noqa: PLR0913, PLR0917 - the sources of one document
     request: RestoreRequest,
     results: Results,
     clock: RunClock,
@@ -51,7 +51,8 @@ def report_of(  # noqa: PLR0913 - the sources of one document
     rto = clock.stopped_at - clock.started if clock.stopped_at else None
     rpo = (
         loss_of(request, point, last, results.prepared.recoverable_to)
-        if point and results.prepared else None
+        if point and results.prepared
+        else None
     )
     limits = request.resource.objectives
     took = total_of(clock.phases)
@@ -83,9 +84,9 @@ def report_of(  # noqa: PLR0913 - the sources of one document
         estimates=plan.estimates if plan else (),
         estimated=estimated,
         deviation=took - estimated if estimated is not None else None,
-        objectives=(
-            judge("rto", limits.rto, rto), judge("rpo", limits.rpo, rpo)
-        ) if outcome is Outcome.DONE else (),
+        objectives=(judge("rto", limits.rto, rto), judge("rpo", limits.rpo, rpo))
+        if outcome is Outcome.DONE
+        else (),
         measured_rto=rto,
         measured_rpo=rpo,
         findings=(*(plan.findings if plan else ()), *results.findings),

@@ -104,15 +104,20 @@ class RunClock:
         used = show_span(workflow.now() - self.started)
         lines = [
             f"## {request.resource.path}: {self.phase.value}",
-            f"Restore to **{request.target}** ({request.mode.value}), asked for by "
-            f"{request.requested_by}.",
+            (
+                f"Restore to **{request.target}** ({request.mode.value}), asked for by "
+                f"{request.requested_by}."
+            ),
             f"Clock: {used} of {show_span(self.rto)} used; about {show_span(self._rest())} to go.",
-            "", "| phase | took |", "|---|---|",
+            "",
+            "| phase | took |",
+            "|---|---|",
             *(
                 f"| {record.phase.value} | "
                 f"{show_span(record.took) if record.took is not None else '…'} |"
                 for record in self.phases
             ),
-            "", *(f"* {show_time(event.at)} {event.what}" for event in self.events),
+            "",
+            *(f"* {show_time(event.at)} {event.what}" for event in self.events),
         ]
         workflow.set_current_details("\n".join(lines))

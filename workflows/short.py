@@ -96,8 +96,11 @@ class ReleaseWorkflow:
     async def run(self, resource: ProtectedResource) -> list[str]:
         """Return the names of what was deleted."""
         return await workflow.execute_activity_method(
-            CutoverActivities.release, resource,
+            CutoverActivities.release,
+            resource,
             **polling(resource, "Delete what is superseded", timedelta(minutes=10))
-            | {"heartbeat_timeout": timedelta(seconds=6),
-               "start_to_close_timeout": timedelta(minutes=5)},
+            | {
+                "heartbeat_timeout": timedelta(seconds=6),
+                "start_to_close_timeout": timedelta(minutes=5),
+            },
         )

@@ -75,7 +75,9 @@ class LocalConsumers(Consumers):
         if consumer.health is None:
             return
         if not consumer.health.url.startswith(("http://", "https://")):
-            raise PreflightRefusedError(f"{consumer.name}: health url must begin with http:// or https://")
+            raise PreflightRefusedError(
+                f"{consumer.name}: health url must begin with http:// or https://"
+            )
         pace = timedelta(milliseconds=250)
         try:
             with urllib.request.urlopen(consumer.health.url, timeout=5) as answer:  # noqa: S310 - scheme checked above

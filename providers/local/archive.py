@@ -112,7 +112,9 @@ class Archive:
         """Return the numbers of the sealed segments, ascending."""
         if self.record is None:
             return []
-        names = (path.name.removesuffix(SEALED) for path in (self.folder / "wal").glob(f"*{SEALED}"))
+        names = (
+            path.name.removesuffix(SEALED) for path in (self.folder / "wal").glob(f"*{SEALED}")
+        )
         prefix = f"{self.segments.timeline:08X}"
         return sorted(
             self.segments.number_of(name)
@@ -315,9 +317,7 @@ class LogReader:
                 before = mark
         return before, None
 
-    def around_lsn(
-        self, stretch: Stretch, lsn: str
-    ) -> tuple[CommitMark | None, CommitMark | None]:
+    def around_lsn(self, stretch: Stretch, lsn: str) -> tuple[CommitMark | None, CommitMark | None]:
         """Return the last commit whose record begins before `lsn`, and the first at or after it."""
         wanted = parse_lsn(lsn)
         before: CommitMark | None = None

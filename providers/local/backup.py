@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 import psycopg
 import zstandard
@@ -35,7 +35,9 @@ from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
 _READ = 1 << 20
-_POINT = re.compile(r"write-ahead log (start|end) point: ([0-9A-F]+/[0-9A-F]+)(?: on timeline (\d+))?")
+_POINT = re.compile(
+    r"write-ahead log (start|end) point: ([0-9A-F]+/[0-9A-F]+)(?: on timeline (\d+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,17 @@ class BackupTaker:
         process = subprocess.Popen(
             [
                 self.binaries["pg_basebackup"],
-                "-d", address(self.server, self.connection, "refloat-backup"),
-                "-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "--no-password", "-v",
+                "-d",
+                address(self.server, self.connection, "refloat-backup"),
+                "-D",
+                "-",
+                "-Ft",
+                "-X",
+                "fetch",
+                "-c",
+                "fast",
+                "--no-password",
+                "-v",
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -119,8 +130,8 @@ class BackupTaker:
         listener.start()
         counted = _Counted(process.stdout, total, "back up", progress)
         try:
-            packed = zstandard.ZstdCompressor(level=1).read_to_iter(
-                counted, read_size=_READ, write_size=_READ
+            packed = zstandard.ZstdCompressor(level=1).read_to_iter(  # the library only calls read
+                cast("IO[bytes]", counted), read_size=_READ, write_size=_READ
             )
             sealed = seal(packed, sink, self.master)
             sink.flush()
@@ -149,7 +160,7 @@ class _Counted:
     """A reader that tells how much went through it."""
 
     def __init__(
-        self, source: "BinaryIO | _Reader", total: int, what: str, progress: ReportProgress
+        self, source: "IO[bytes] | _Reader", total: int, what: str, progress: ReportProgress
     ) -> None:
         self._source, self._total, self._what, self._progress = source, total, what, progress
         self.count = 0
@@ -262,10 +273,12 @@ def unpack(
     with source:
         counted = _Counted(
             _Reader(_in_thread(unseal(source, master, stored.name))),
-            backup.stored_bytes, "unpack the base backup", progress,
+            backup.stored_bytes,
+            "unpack the base backup",
+            progress,
         )
-        plain = zstandard.ZstdDecompressor().read_to_iter(
-            counted, read_size=_READ, write_size=_READ
+        plain = zstandard.ZstdDecompressor().read_to_iter(  # the library only calls read
+            cast("IO[bytes]", counted), read_size=_READ, write_size=_READ
         )
         _feed_tar(tar, plain, target, account)
 
@@ -318,7 +331,10 @@ def verify(binaries: Binaries, data: Path) -> None:
     """
     done = subprocess.run(
         [binaries["pg_verifybackup"], "-n", "-q", str(data)],
-        capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
     )
     if done.returncode != 0:
         first = next(iter((done.stderr or done.stdout).strip().splitlines()), "no word")

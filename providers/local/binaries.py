@@ -42,7 +42,11 @@ class Binaries:
 def _version(folder: Path) -> str | None:
     try:
         told = subprocess.run(
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=20
+            [folder / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
         ).stdout
     except OSError:
         return None

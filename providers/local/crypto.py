@@ -74,7 +74,7 @@ def seal(parts: Iterable[bytes], target: BinaryIO, master: bytes) -> Sealed:
     return Sealed(plain_bytes=plain, stored_bytes=stored, sha256=digest.hexdigest())
 
 
-def _write_chunk(  # noqa: PLR0913 - the parts of one chunk of the format
+def _write_chunk(  # noqa: PLR0913, PLR0917 - the parts of one chunk of the format
     target: BinaryIO,
     digest: "hashlib._Hash",
     cipher: AESGCM,

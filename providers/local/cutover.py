@@ -50,8 +50,11 @@ class LocalCutover(Cutover):
         progress(Progress(what="archive the new server's log"))
         self._await_stream(archive, record, progress)
         taker = BackupTaker(
-            server=record, archive=archive, binaries=locate(self.config, record.major),
-            connection=resource.connection, secrets=self.secrets,
+            server=record,
+            archive=archive,
+            binaries=locate(self.config, record.major),
+            connection=resource.connection,
+            secrets=self.secrets,
             master=backup_key(resource, self.secrets),
         )
         taker.take(f"base-{handle.run_id[:12]}", progress)
@@ -59,7 +62,10 @@ class LocalCutover(Cutover):
         remove_tree(servers.layout.server(record.name) / "wal")
 
     def _await_service(
-        self, servers: Servers, resource: ProtectedResource, record: ServerRecord,
+        self,
+        servers: Servers,
+        resource: ProtectedResource,
+        record: ServerRecord,
         progress: ReportProgress,
     ) -> None:
         deadline = time.monotonic() + 60
@@ -144,7 +150,8 @@ class LocalCutover(Cutover):
             return []
         kept = [one.name for one in servers.all() if one.kept and one.name != tenures.server]
         names = [
-            tenure.server for tenure in tenures.tenures
+            tenure.server
+            for tenure in tenures.tenures
             if tenure.until and not tenure.released and tenure.server != tenures.server
         ]
         return list(dict.fromkeys([*names, *kept]))
@@ -166,16 +173,15 @@ class LocalCutover(Cutover):
             self._note_released(servers, name)
         return names
 
-    def _let_go(
-        self, servers: Servers, resource: ProtectedResource, record: ServerRecord
-    ) -> None:
+    def _let_go(self, servers: Servers, resource: ProtectedResource, record: ServerRecord) -> None:
         """Stop following a server that is not ours; its files are never touched."""
         servers.write(record.model_copy(update={"receiving": False, "desired": Desired.STOPPED}))
         try:
             with connect(record, resource.connection, self.secrets, timeout=3) as session:
                 session.execute(
                     "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
-                    "where slot_name = %s and not active", [slot_of(record)]
+                    "where slot_name = %s and not active",
+                    [slot_of(record)],
                 )
         except psycopg.Error as error:
             raise ServerFailedError(f"{record.name}: {error}") from None

@@ -61,7 +61,9 @@ class LocalRecovery(ResourceRecovery):
         layout = Layout(self.config, resource.instance)
         backup = _backup(Archive(layout, point.source), point.backup_id)
         record = Servers(layout).reserve(
-            name_of(run_id, resource.instance), run_id, backup.major,
+            name_of(run_id, resource.instance),
+            run_id,
+            backup.major,
             listen="127.0.0.1" if mode is Mode.DRILL else self.config.listen,
         )
         return RestoreHandle(server=record.name, host=record.host, port=record.port, run_id=run_id)
@@ -151,7 +153,8 @@ class LocalRecovery(ResourceRecovery):
             if row[0]:
                 raise NotYetError(f"{handle.server} to end recovery, now at {row[1]}", _PACE)
             timeline = int(
-                str(one(session, "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")[0]), 16
+                str(one(session, "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")[0]),
+                16,
             )
         stopped = [line for line in log.splitlines() if "recovery stopping" in line]
         if row[1] is None or not stopped:
@@ -231,7 +234,12 @@ class _Staging(threading.Thread):
     """Unseals the log that a restore needs, while the base backup is being unpacked."""
 
     def __init__(
-        self, archive: Archive, backup: BackupRecord, point: RecoveryPoint, target: Path, master: bytes
+        self,
+        archive: Archive,
+        backup: BackupRecord,
+        point: RecoveryPoint,
+        target: Path,
+        master: bytes,
     ) -> None:
         super().__init__(daemon=True)
         self.archive, self.target, self.master = archive, target, master

@@ -76,7 +76,9 @@ class ServerKeeper:
             return
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         command = [
-            binaries["postgres"], "-D", str(self.folder / "data"),
+            binaries["postgres"],
+            "-D",
+            str(self.folder / "data"),
             *start_arguments(record, self.folder),
         ]
         pid = self.daemon.start(
@@ -105,16 +107,28 @@ class ServerKeeper:
         self._tell("stopped", None, record.generation)
 
     def _tell(
-        self, state: str, pid: int | None, generation: int, problem: str = "", code: int | None = None
+        self,
+        state: str,
+        pid: int | None,
+        generation: int,
+        problem: str = "",
+        code: int | None = None,
     ) -> None:
         known = self._told
         same = known and (known.state, known.pid, known.generation, known.problem) == (
-            state, pid, generation, problem,
+            state,
+            pid,
+            generation,
+            problem,
         )
         if same or not Path(self.folder).exists():
             return
         self._told = ServerStatus(
-            state=state, pid=pid, generation=generation, exit_code=code,
-            since=datetime.now(UTC), problem=problem,
+            state=state,
+            pid=pid,
+            generation=generation,
+            exit_code=code,
+            since=datetime.now(UTC),
+            problem=problem,
         )
         write_record(self.folder / "status.json", self._told)

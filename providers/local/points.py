@@ -1,5 +1,6 @@
 """What a local database can be restored to, and which exact point a target names."""
 
+import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +53,8 @@ class LocalPoints(RecoveryPoints):
         current = servers.current()
         tenures = servers.tenures()
         kept = [
-            tenure.server for tenure in (tenures.tenures if tenures else ())
+            tenure.server
+            for tenure in (tenures.tenures if tenures else ())
             if tenure.until and not tenure.released and tenure.server != current.name
         ]
         version, timeline, size, state = "", None, None, "running"
@@ -68,8 +70,14 @@ class LocalPoints(RecoveryPoints):
         except RecoveryError as error:
             state = f"does not answer: {error}"
         return ServerDescription(
-            name=current.name, host=current.host, port=current.port, version=version, state=state,
-            timeline=timeline, size_bytes=size, superseded=tuple(dict.fromkeys(kept)),
+            name=current.name,
+            host=current.host,
+            port=current.port,
+            version=version,
+            state=state,
+            timeline=timeline,
+            size_bytes=size,
+            superseded=tuple(dict.fromkeys(kept)),
             archive=self.health(resource, current, answers=state == "running"),
         )
 
@@ -99,7 +107,8 @@ class LocalPoints(RecoveryPoints):
             problems.append(f"the newest base backup is {age} old, over max_age")
         behind = (
             parse_lsn(status.server_lsn) - parse_lsn(status.received_lsn)
-            if status and status.server_lsn and status.received_lsn else None
+            if status and status.server_lsn and status.received_lsn
+            else None
         )
         return ArchiveHealth(
             healthy=not problems,
@@ -116,7 +125,8 @@ class LocalPoints(RecoveryPoints):
         holes = [
             f"gap: log segments {archive.segments.name(before + 1)} to "
             f"{archive.segments.name(after - 1)} are missing"
-            for before, after in zip(present, present[1:], strict=False) if after != before + 1
+            for before, after in itertools.pairwise(present)
+            if after != before + 1
         ]
         damaged = [
             f"damaged: {archive.segments.name(number)}: {summary.damage}"
@@ -230,7 +240,9 @@ class LocalPoints(RecoveryPoints):
                         )
         known = ", ".join(dict.fromkeys(reversed(names))) or "none"
         raise RecoveryPointUnreachableError(
-            resource.path, f"no restore point {target.name!r} in the archive", (f"there is {known}",)
+            resource.path,
+            f"no restore point {target.name!r} in the archive",
+            (f"there is {known}",),
         )
 
     def _before(
@@ -245,12 +257,16 @@ class LocalPoints(RecoveryPoints):
         except ValueError as error:
             raise RecoveryPointUnreachableError(resource.path, str(error)) from None
         for reader, stretch, window in spans:
-            opens, closes = parse_lsn(window.opens_lsn or "0/0"), parse_lsn(window.closes_lsn or "0/0")
+            opens, closes = (
+                parse_lsn(window.opens_lsn or "0/0"),
+                parse_lsn(window.closes_lsn or "0/0"),
+            )
             if opens <= wanted <= closes:
                 marks = reader.around_lsn(stretch, lsn)
                 return self._point(target, reader, stretch, lsn, inclusive=False, marks=marks)
         offers = [
-            f"{window.source} holds {window.opens_lsn} to {window.closes_lsn}" for _, _, window in spans
+            f"{window.source} holds {window.opens_lsn} to {window.closes_lsn}"
+            for _, _, window in spans
         ]
         raise RecoveryPointUnreachableError(
             resource.path, f"{lsn} is outside of what the archive holds", offers
@@ -259,19 +275,24 @@ class LocalPoints(RecoveryPoints):
     def _snapshot(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
         records = self.snapshot_records(resource)
         wanted = [
-            one for one in records
+            one
+            for one in records
             if (target.name in {one.id, one.name} if target.name else one.proof is not None)
         ]
         if not wanted:
             offers = [f"{one.id} of {show_time(one.taken_at)}" for one in records[:3]]
-            missing = f"no snapshot {target.name!r}" if target.name else "no proof point was ever taken"
+            missing = (
+                f"no snapshot {target.name!r}" if target.name else "no proof point was ever taken"
+            )
             raise RecoveryPointUnreachableError(
                 resource.path, missing, offers or ["take one with `refloat snapshot create`"]
             )
         snapshot = wanted[0]
         reader = self.reader(resource, snapshot.server)
         if reader is None:
-            raise RecoveryPointUnreachableError(resource.path, f"the archive of {snapshot.server} is gone")
+            raise RecoveryPointUnreachableError(
+                resource.path, f"the archive of {snapshot.server} is gone"
+            )
         for stretch in reader.archive.stretches():
             last = reader.archive.segments.number(snapshot.lsn)
             if stretch.first <= last <= stretch.last and self._usable(stretch, snapshot.lsn):
@@ -288,7 +309,7 @@ class LocalPoints(RecoveryPoints):
     def _usable(stretch: Stretch, lsn: str) -> list[BackupRecord]:
         return [one for one in stretch.backups if parse_lsn(one.stop_lsn) <= parse_lsn(lsn)]
 
-    def _point(  # noqa: PLR0913 - the parts of a point
+    def _point(
         self,
         target: Target,
         reader: LogReader,
@@ -316,9 +337,15 @@ class LocalPoints(RecoveryPoints):
                     f"point before it, or one after the next base backup"
                 )
         return RecoveryPoint(
-            target=target, source=reader.archive.server, backup_id=backup.id, lsn=lsn,
-            inclusive=inclusive, last_commit=marks[0], first_after=marks[1],
-            backup_bytes=backup.stored_bytes, restored_bytes=backup.plain_bytes,
+            target=target,
+            source=reader.archive.server,
+            backup_id=backup.id,
+            lsn=lsn,
+            inclusive=inclusive,
+            last_commit=marks[0],
+            first_after=marks[1],
+            backup_bytes=backup.stored_bytes,
+            restored_bytes=backup.plain_bytes,
             log_bytes=(number - segments.number(backup.start_lsn) + 1) * segments.size,
         )
 
@@ -330,7 +357,8 @@ class LocalPoints(RecoveryPoints):
             if reader is None or (tenure.until and tenure.until < since):
                 continue
             found += [
-                suspect for suspect in reader.suspects(reader.archive.stretches(), since)
+                suspect
+                for suspect in reader.suspects(reader.archive.stretches(), since)
                 if tenure.until is None or suspect.at <= tenure.until
             ]
         return sorted(found, key=lambda suspect: suspect.at, reverse=True)
@@ -339,6 +367,11 @@ class LocalPoints(RecoveryPoints):
 def as_snapshot(record: SnapshotRecord) -> Snapshot:
     """Return what the outside sees of a kept point."""
     return Snapshot(
-        id=record.id, taken_at=record.taken_at, lsn=record.lsn, source=record.server,
-        name=record.name, size_bytes=record.stored_bytes, proven=record.proof is not None,
+        id=record.id,
+        taken_at=record.taken_at,
+        lsn=record.lsn,
+        source=record.server,
+        name=record.name,
+        size_bytes=record.stored_bytes,
+        proven=record.proof is not None,
     )

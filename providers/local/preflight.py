@@ -26,7 +26,11 @@ _ROOM_FACTOR = 1.2
 
 def _finding(name: str, expected: str, observed: str, *, good: bool, advice: str = "") -> Finding:
     return Finding(
-        name=name, kind="pre-flight", expected=expected, observed=observed, advice=advice,
+        name=name,
+        kind="pre-flight",
+        expected=expected,
+        observed=observed,
+        advice=advice,
         verdict=Verdict.PASSED if good else Verdict.FAILED,
     )
 
@@ -44,7 +48,9 @@ class LocalPreflight(Preflight):
         archive = Archive(Layout(self.config, resource.instance), point.source)
         backup = next((one for one in archive.backups() if one.id == point.backup_id), None)
         if backup is None:
-            return [_finding("base backup", point.backup_id, "gone", good=False, advice="plan again")]
+            return [
+                _finding("base backup", point.backup_id, "gone", good=False, advice="plan again")
+            ]
         del mode
         return [
             *self._files(resource, archive, backup, point),
@@ -52,54 +58,86 @@ class LocalPreflight(Preflight):
         ]
 
     def _files(
-        self, resource: ProtectedResource, archive: Archive, backup: BackupRecord, point: RecoveryPoint
+        self,
+        resource: ProtectedResource,
+        archive: Archive,
+        backup: BackupRecord,
+        point: RecoveryPoint,
     ) -> Iterator[Finding]:
         try:
             held = key_id(backup_key(resource, self.secrets))
             yield _finding(
-                "encryption key", f"key {backup.key_id}", f"key {held}", good=held == backup.key_id,
+                "encryption key",
+                f"key {backup.key_id}",
+                f"key {held}",
+                good=held == backup.key_id,
                 advice="point backups.key at the key that was in use when the backup was made",
             )
         except RecoveryError as error:
-            yield _finding("encryption key", f"key {backup.key_id}", str(error), good=False,
-                           advice="make the key's reference readable where the worker runs")
+            yield _finding(
+                "encryption key",
+                f"key {backup.key_id}",
+                str(error),
+                good=False,
+                advice="make the key's reference readable where the worker runs",
+            )
         path = archive.backup_file(backup.id)
         size = path.stat().st_size if path.exists() else None
         yield _finding(
-            "base backup", f"{backup.stored_bytes} bytes",
+            "base backup",
+            f"{backup.stored_bytes} bytes",
             "its file is missing" if size is None else f"{size} bytes",
-            good=size == backup.stored_bytes, advice="choose a point after another base backup",
+            good=size == backup.stored_bytes,
+            advice="choose a point after another base backup",
         )
         segments = archive.segments
         first, last = segments.number(backup.start_lsn), segments.number(point.lsn)
         held_numbers = {*archive.stored(), *archive.tail()}
         missing = [segments.name(n) for n in range(first, last + 1) if n not in held_numbers]
         yield _finding(
-            "log segments", f"{last - first + 1} without a hole",
+            "log segments",
+            f"{last - first + 1} without a hole",
             f"missing: {', '.join(missing[:5])}" if missing else f"{last - first + 1} present",
-            good=not missing, advice="choose a point before the hole",
+            good=not missing,
+            advice="choose a point before the hole",
         )
 
     def _place(self, backup: BackupRecord, point: RecoveryPoint) -> Iterator[Finding]:
         needed = int(point.restored_bytes * _ROOM_FACTOR) + point.log_bytes
         free = room(self.config)
         yield _finding(
-            "room on the disk", f"at least {show_bytes(needed)}", show_bytes(free), good=free >= needed,
+            "room on the disk",
+            f"at least {show_bytes(needed)}",
+            show_bytes(free),
+            good=free >= needed,
             advice=f"free room on the disk of {self.config.root}",
         )
         try:
             yield _finding("free port", "one in the range", str(free_port(self.config)), good=True)
         except RecoveryError as error:
-            yield _finding("free port", "one in the range", str(error), good=False,
-                           advice="end what listens there, or widen the range")
+            yield _finding(
+                "free port",
+                "one in the range",
+                str(error),
+                good=False,
+                advice="end what listens there, or widen the range",
+            )
         try:
             found = locate(self.config, backup.major)
             yield _finding("programs", f"PostgreSQL {backup.major}", found.version, good=True)
         except RecoveryError as error:
-            yield _finding("programs", f"PostgreSQL {backup.major}", str(error), good=False,
-                           advice=f"install PostgreSQL {backup.major}")
+            yield _finding(
+                "programs",
+                f"PostgreSQL {backup.major}",
+                str(error),
+                good=False,
+                advice=f"install PostgreSQL {backup.major}",
+            )
         alive = supervisor_alive(self.config.root)
         yield _finding(
-            "supervisor", "runs", "runs" if alive else "does not run", good=alive,
+            "supervisor",
+            "runs",
+            "runs" if alive else "does not run",
+            good=alive,
             advice="start `refloat-supervisor`",
         )

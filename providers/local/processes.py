@@ -94,13 +94,15 @@ class Daemon:
         """Send `what` and wait; then kill. Return whether it ended by itself."""
         self.tell(what)
         deadline = time.monotonic() + within
-        while self.pid is not None and time.monotonic() < deadline:
+        while self._runs() and time.monotonic() < deadline:
             time.sleep(0.02)
-        if self.pid is None:
-            self.pidfile.unlink(missing_ok=True)
-            return True
-        self.tell(signal.SIGKILL)
-        while self.pid is not None:
-            time.sleep(0.02)
+        obeyed = not self._runs()
+        if not obeyed:
+            self.tell(signal.SIGKILL)
+            while self._runs():
+                time.sleep(0.02)
         self.pidfile.unlink(missing_ok=True)
-        return False
+        return obeyed
+
+    def _runs(self) -> bool:
+        return self.pid is not None

@@ -20,13 +20,26 @@ from providers.local.records import ServerRecord
 from providers.secrets.references import Secrets
 
 _SAID = (
-    (re.compile(r"No space left on device|Disk quota exceeded"), DiskFullError,
-     "no room on the file system; free some or give the provider another root"),
-    (re.compile(r"password authentication failed|no pg_hba.conf entry|must be superuser|permission denied"),
-     AccessDeniedError, "the login of the catalog is not allowed to; see docs/own-server.md for the rights"),
-    (re.compile(r"Connection refused|could not connect|the database system is (?:starting|shutting)|"
-                r"server closed the connection|could not receive data"),
-     ProviderUnavailableError, "the server does not answer"),
+    (
+        re.compile(r"No space left on device|Disk quota exceeded"),
+        DiskFullError,
+        "no room on the file system; free some or give the provider another root",
+    ),
+    (
+        re.compile(
+            r"password authentication failed|no pg_hba.conf entry|must be superuser|permission denied"
+        ),
+        AccessDeniedError,
+        "the login of the catalog is not allowed to; see docs/own-server.md for the rights",
+    ),
+    (
+        re.compile(
+            r"Connection refused|could not connect|the database system is (?:starting|shutting)|"
+            r"server closed the connection|could not receive data"
+        ),
+        ProviderUnavailableError,
+        "the server does not answer",
+    ),
 )
 
 
@@ -78,7 +91,11 @@ def run(what: str, command: Sequence[str], environment: dict[str, str] | None = 
         RecoveryError: of the kind that what it said stands for.
     """
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment or {**os.environ, "LC_ALL": "C"}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment or {**os.environ, "LC_ALL": "C"},
     )
     if done.returncode != 0:
         raise named_failure(what, done.stderr or done.stdout)

@@ -15,7 +15,9 @@ from providers.local.snapshots import LocalSnapshots
 from providers.secrets.references import Secrets
 
 
-def databases(name: str, entry: LocalProviderEntry, base: Path, secrets: Secrets) -> DatabaseProvider:
+def databases(
+    name: str, entry: LocalProviderEntry, base: Path, secrets: Secrets
+) -> DatabaseProvider:
     """Return what one local provider of the catalog can do with databases."""
     config = LocalConfig.from_entry(name, entry, base)
     points = LocalPoints(config, secrets)

@@ -1,7 +1,6 @@
 """Keeps one server's log arriving: the receiver process, its measurement, the heartbeat, the sealing."""
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -24,9 +23,7 @@ BEAT = 0.7
 _SAFE = timedelta(seconds=1)
 _KEPT_BEATS = timedelta(minutes=15)
 
-_BEAT_SQL = (
-    b"insert into refloat.heartbeat (at) values (clock_timestamp())"
-)
+_BEAT_SQL = b"insert into refloat.heartbeat (at) values (clock_timestamp())"
 
 
 def slot_of(server: ServerRecord) -> str:
@@ -99,14 +96,22 @@ class Receiver:
         if not self._slot_made:
             run(
                 f"replication slot on {of.server.name}",
-                [program, "-d", where, *slot, "--create-slot", "--if-not-exists"], environment,
+                [program, "-d", where, *slot, "--create-slot", "--if-not-exists"],
+                environment,
             )
             self._note_archive()
             self._slot_made = True
         self.daemon.start(
             [
-                program, "-d", where, "-D", str(of.archive.spool), *slot,
-                "--synchronous", "--status-interval=1", "--no-loop",
+                program,
+                "-d",
+                where,
+                "-D",
+                str(of.archive.spool),
+                *slot,
+                "--synchronous",
+                "--status-interval=1",
+                "--no-loop",
             ],
             environment=environment,
         )
@@ -126,8 +131,12 @@ class Receiver:
         write_record(
             of.archive.folder / "archive.json",
             ArchiveRecord(
-                server=of.server.name, system_identifier=str(row[0]), timeline=int(str(row[1])),
-                segment_bytes=int(str(row[2])), major=int(str(row[3])), started_at=datetime.now(UTC),
+                server=of.server.name,
+                system_identifier=str(row[0]),
+                timeline=int(str(row[1])),
+                segment_bytes=int(str(row[2])),
+                major=int(str(row[3])),
+                started_at=datetime.now(UTC),
             ),
         )
 
@@ -193,8 +202,9 @@ class Monitor(threading.Thread):
         row = one(
             session,
             "select count(*), current_setting('synchronous_standby_names') from "
-            f"pg_stat_replication where application_name = '{slot_of(of.server)}' "
+            "pg_stat_replication where application_name = %s "
             "and state = 'streaming' group by 2 union all select 0, '' order by 1 desc limit 1",
+            [slot_of(of.server)],
         )
         if row[0] == 0:
             return False
@@ -209,8 +219,8 @@ class Monitor(threading.Thread):
         row = one(
             session,
             "select clock_timestamp(), pg_current_wal_flush_lsn()::text, (select "
-            f"flush_lsn::text from pg_stat_replication where application_name = '{slot_of(of.server)}'"
-            " limit 1)",
+            "flush_lsn::text from pg_stat_replication where application_name = %s limit 1)",
+            [slot_of(of.server)],
         )
         now, server_lsn = as_moment(row[0]), str(row[1])
         received = str(row[2]) if row[2] else None
@@ -229,14 +239,23 @@ class Monitor(threading.Thread):
             of.problem = ""
 
     def _tell(
-        self, server_lsn: str | None, received: str | None, problem: str, lag: timedelta | None = None
+        self,
+        server_lsn: str | None,
+        received: str | None,
+        problem: str,
+        lag: timedelta | None = None,
     ) -> None:
         write_record(
             self.following.archive.folder / "status.json",
             ArchiveStatus(
-                measured_at=datetime.now(UTC), server_lsn=server_lsn, received_lsn=received, lag=lag,
-                complete_to=self._complete_to, complete_lsn=self._complete_lsn,
-                receiver_pid=self.receiver.daemon.pid, problem=problem,
+                measured_at=datetime.now(UTC),
+                server_lsn=server_lsn,
+                received_lsn=received,
+                lag=lag,
+                complete_to=self._complete_to,
+                complete_lsn=self._complete_lsn,
+                receiver_pid=self.receiver.daemon.pid,
+                problem=problem,
             ),
         )
 
@@ -285,7 +304,8 @@ class Sealer(threading.Thread):
             return False
         tail = archive.tail()
         finished = sorted(
-            number for number, path in tail.items()
+            number
+            for number, path in tail.items()
             if not path.name.endswith(".partial") and number + 1 in tail
         )
         if not finished:
@@ -325,4 +345,4 @@ class Follower:
         if receiver_too:
             self.receiver.stop()
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.following.archive.spool / f"pass-{self.following.resource.connection.user}")
+                (self.following.archive.spool / f"pass-{self.following.resource.connection.user}").unlink()

@@ -25,7 +25,7 @@ def _needed(archive: Archive, policy: BackupPolicy, now: datetime) -> set[str]:
     if older:
         kept.add(older[-1].id)
     pinned = {snapshot.backup_id for snapshot in archive.snapshots()}
-    return (kept | {backups[-1].id} | {one for one in pinned if one})
+    return kept | {backups[-1].id} | {one for one in pinned if one}
 
 
 def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> list[str]:

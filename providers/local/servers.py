@@ -35,24 +35,53 @@ from providers.local.records import (
 )
 
 _FAILURES: tuple[tuple[re.Pattern[str], type[PermanentError], str], ...] = (
-    (re.compile(r"No space left on device|Disk quota exceeded"), DiskFullError,
-     "the file system ran full during recovery; free room and restore again"),
-    (re.compile(r"Address already in use|could not create any TCP/IP sockets"), PortTakenError,
-     "another process took the port of the new server; end it or widen the port range of the provider"),
-    (re.compile(r"not compatible with this version|database files are incompatible with server"),
-     VersionMismatchError, "the programs do not fit the data; install the source's major version"),
-    (re.compile(r"incorrect resource manager data checksum"), WalDamagedError,
-     "a log record is damaged before the point; choose a point before it"),
-    (re.compile(r"has wrong size: \d+ instead of"), WalDamagedError,
-     "a log segment is cut short; choose a point before it"),
-    (re.compile(r"could not restore file|could not locate required checkpoint|could not find redo"),
-     WalMissingError, "recovery could not read the log it needs"),
-    (re.compile(r"recovery ended before configured recovery target was reached"),
-     PointNotReachedError, "the log ends before the point: a segment is missing or damaged"),
-    (re.compile(r"requested recovery stop point is before consistent recovery point"),
-     PointNotReachedError, "the point lies before the end of the base backup"),
-    (re.compile(r"recovery aborted because of insufficient parameter settings"), ServerFailedError,
-     "a capacity setting is lower than on the source"),
+    (
+        re.compile(r"No space left on device|Disk quota exceeded"),
+        DiskFullError,
+        "the file system ran full during recovery; free room and restore again",
+    ),
+    (
+        re.compile(r"Address already in use|could not create any TCP/IP sockets"),
+        PortTakenError,
+        "another process took the port of the new server; end it or widen the port range of the provider",
+    ),
+    (
+        re.compile(r"not compatible with this version|database files are incompatible with server"),
+        VersionMismatchError,
+        "the programs do not fit the data; install the source's major version",
+    ),
+    (
+        re.compile(r"incorrect resource manager data checksum"),
+        WalDamagedError,
+        "a log record is damaged before the point; choose a point before it",
+    ),
+    (
+        re.compile(r"has wrong size: \d+ instead of"),
+        WalDamagedError,
+        "a log segment is cut short; choose a point before it",
+    ),
+    (
+        re.compile(
+            r"could not restore file|could not locate required checkpoint|could not find redo"
+        ),
+        WalMissingError,
+        "recovery could not read the log it needs",
+    ),
+    (
+        re.compile(r"recovery ended before configured recovery target was reached"),
+        PointNotReachedError,
+        "the log ends before the point: a segment is missing or damaged",
+    ),
+    (
+        re.compile(r"requested recovery stop point is before consistent recovery point"),
+        PointNotReachedError,
+        "the point lies before the end of the base backup",
+    ),
+    (
+        re.compile(r"recovery aborted because of insufficient parameter settings"),
+        ServerFailedError,
+        "a capacity setting is lower than on the source",
+    ),
 )
 
 
@@ -239,12 +268,28 @@ def create_server(
         account.own(secret)
         made = subprocess.run(
             [
-                binaries["initdb"], "-D", str(data), "-U", user, "-A", "scram-sha-256",
-                "--pwfile", str(secret), "-E", "UTF8", "--locale=C", "-k", "--no-sync",
+                binaries["initdb"],
+                "-D",
+                str(data),
+                "-U",
+                user,
+                "-A",
+                "scram-sha-256",
+                "--pwfile",
+                str(secret),
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-k",
+                "--no-sync",
             ],
-            capture_output=True, text=True, check=False, cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
             env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-            user=account.uid, group=account.gid,
+            user=account.uid,
+            group=account.gid,
             extra_groups=[] if account.uid is not None else None,
         )
     finally:
@@ -259,8 +304,15 @@ def create_server(
             "wal_log_hints = on\nmax_wal_size = 2GB\n"
         )
     record = ServerRecord(
-        name=name, instance=layout.instance, host="127.0.0.1", port=port, managed=True,
-        major=binaries.major, desired=Desired.RUNNING, receiving=True, listen="127.0.0.1",
+        name=name,
+        instance=layout.instance,
+        host="127.0.0.1",
+        port=port,
+        managed=True,
+        major=binaries.major,
+        desired=Desired.RUNNING,
+        receiving=True,
+        listen="127.0.0.1",
         made_at=datetime.now(UTC),
     )
     servers.write(record)

@@ -37,8 +37,11 @@ class LocalSettings(Settings):
         except RecoveryError:
             return [
                 SettingDifference(
-                    name="all", source="the source does not answer", restored="as of the base backup",
-                    outcome="left", why="nothing to compare with; the backup's own settings are in force",
+                    name="all",
+                    source="the source does not answer",
+                    restored="as of the base backup",
+                    outcome="left",
+                    why="nothing to compare with; the backup's own settings are in force",
                 )
             ]
         with connect(record, resource.connection, self.secrets) as session:
@@ -54,7 +57,10 @@ class LocalSettings(Settings):
             if own.get(name) == wanted[name] or name in record.settings:
                 continue
             difference = SettingDifference(
-                name=name, source=wanted[name], restored=own.get(name, "default"), outcome="left",
+                name=name,
+                source=wanted[name],
+                restored=own.get(name, "default"),
+                outcome="left",
             )
             differences.append(_set(session, difference, mode))
         if any(difference.outcome == "fixed" for difference in differences):

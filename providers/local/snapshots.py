@@ -43,15 +43,24 @@ class LocalSnapshots(Snapshots):
                 f"{server.name}: no log has been received yet; is `refloat-supervisor` running?"
             )
         taker = BackupTaker(
-            server=server, archive=archive, binaries=locate(self.config, server.major),
-            connection=resource.connection, secrets=self.secrets,
+            server=server,
+            archive=archive,
+            binaries=locate(self.config, server.major),
+            connection=resource.connection,
+            secrets=self.secrets,
             master=backup_key(resource, self.secrets),
         )
         backup = taker.take(f"snap-{key[:12]}", progress)
         record = SnapshotRecord(
-            id=_id(backup.completed_at, key), server=server.name, name=name, key=key,
-            taken_at=backup.completed_at, lsn=backup.stop_lsn, inclusive=False,
-            backup_id=backup.id, stored_bytes=backup.stored_bytes,
+            id=_id(backup.completed_at, key),
+            server=server.name,
+            name=name,
+            key=key,
+            taken_at=backup.completed_at,
+            lsn=backup.stop_lsn,
+            inclusive=False,
+            backup_id=backup.id,
+            stored_bytes=backup.stored_bytes,
         )
         archive.write_snapshot(record)
         return as_snapshot(record)
@@ -73,13 +82,21 @@ class LocalSnapshots(Snapshots):
             return None  # a server that is gone has nothing left to mark
         now = datetime.now(UTC)
         record = SnapshotRecord(
-            id=_id(now, key), server=server.name, name=name, key=key, taken_at=now,
-            lsn=tidy_lsn(str(row[0])), inclusive=False, backup_id=backups[-1].id,
+            id=_id(now, key),
+            server=server.name,
+            name=name,
+            key=key,
+            taken_at=now,
+            lsn=tidy_lsn(str(row[0])),
+            inclusive=False,
+            backup_id=backups[-1].id,
         )
         archive.write_snapshot(record)
         return as_snapshot(record)
 
-    def attach_proof(self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint) -> None:
+    def attach_proof(
+        self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint
+    ) -> None:
         """Keep the proof; the snapshot's point becomes the instant that was hashed."""
         for record in self.points.snapshot_records(resource):
             if record.id == snapshot_id and record.proof is None:

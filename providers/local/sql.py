@@ -1,6 +1,6 @@
 """Sessions with the servers of this provider, and the few questions that it asks itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -14,11 +14,28 @@ from providers.secrets.references import Secrets
 Session = psycopg.Connection[tuple[object, ...]]
 
 _OWN = (
-    "port", "listen_addresses", "unix_socket_directories", "data_directory", "config_file",
-    "hba_file", "ident_file", "external_pid_file", "archive_mode", "archive_command",
-    "archive_library", "restore_command", "primary_conninfo", "primary_slot_name", "cluster_name",
-    "synchronous_standby_names", "default_transaction_read_only", "logging_collector",
-    "log_destination", "hot_standby", "recovery_init_sync_method", "max_stack_depth",
+    "port",
+    "listen_addresses",
+    "unix_socket_directories",
+    "data_directory",
+    "config_file",
+    "hba_file",
+    "ident_file",
+    "external_pid_file",
+    "archive_mode",
+    "archive_command",
+    "archive_library",
+    "restore_command",
+    "primary_conninfo",
+    "primary_slot_name",
+    "cluster_name",
+    "synchronous_standby_names",
+    "default_transaction_read_only",
+    "logging_collector",
+    "log_destination",
+    "hot_standby",
+    "recovery_init_sync_method",
+    "max_stack_depth",
 )
 """Settings that belong to one server and are set by its supervisor, never carried over."""
 
@@ -64,16 +81,22 @@ def _first(error: psycopg.Error) -> str:
 
 def _refusal(server: ServerRecord, told: str) -> ProviderUnavailableError | AccessDeniedError:
     line = told.strip().splitlines()[-1] if told.strip() else "no answer"
-    denied = ("authentication failed", "no pg_hba.conf entry", "no password supplied",
-              "does not exist", "permission denied", "is not permitted to log in")
+    denied = (
+        "authentication failed",
+        "no pg_hba.conf entry",
+        "no password supplied",
+        "does not exist",
+        "permission denied",
+        "is not permitted to log in",
+    )
     if any(phrase in told for phrase in denied):
         return AccessDeniedError(f"{server.name} at {server.host}:{server.port}: {line}")
     return ProviderUnavailableError(f"{server.name} at {server.host}:{server.port}: {line}")
 
 
-def one(session: Session, query: str) -> tuple[object, ...]:
+def one(session: Session, query: str, values: Sequence[object] = ()) -> tuple[object, ...]:
     """Return the only row of `query`."""
-    row = session.execute(query.encode()).fetchone()
+    row = session.execute(query.encode(), values or None).fetchone()
     if row is None:
         raise ServerFailedError(f"no row from the server for: {query}")
     return row

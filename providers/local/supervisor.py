@@ -59,9 +59,7 @@ def supervisor_alive(root: Path) -> bool:
 class InstanceSupervisor:
     """Everything that is kept for one protected database."""
 
-    def __init__(
-        self, config: LocalConfig, resource: ProtectedResource, secrets: Secrets
-    ) -> None:
+    def __init__(self, config: LocalConfig, resource: ProtectedResource, secrets: Secrets) -> None:
         self.resource, self.secrets, self.config = resource, secrets, config
         self.layout = Layout(config, resource.instance)
         self.servers = Servers(self.layout)
@@ -94,12 +92,18 @@ class InstanceSupervisor:
 
         assert self.resource.server is not None
         probe = ServerRecord(
-            name=f"{self.resource.instance}-origin", instance=self.resource.instance,
-            host=self.resource.server.host, port=self.resource.server.port, managed=False, major=0,
+            name=f"{self.resource.instance}-origin",
+            instance=self.resource.instance,
+            host=self.resource.server.host,
+            port=self.resource.server.port,
+            managed=False,
+            major=0,
             made_at=datetime.now(UTC),
         )
         with connect(probe, self.resource.connection, self.secrets) as session:
-            return int(str(one(session, "select current_setting('server_version_num')::int / 10000")[0]))
+            return int(
+                str(one(session, "select current_setting('server_version_num')::int / 10000")[0])
+            )
 
     def _followed(self, record: ServerRecord | None) -> bool:
         if record is None or not record.receiving or record.desired is not Desired.RUNNING:
@@ -139,8 +143,11 @@ class InstanceSupervisor:
             return
         if backup_due(archive.backups(), self.resource.backups, datetime.now(UTC)):
             taker = BackupTaker(
-                server=current, archive=archive, binaries=locate(self.config, current.major),
-                connection=self.resource.connection, secrets=self.secrets,
+                server=current,
+                archive=archive,
+                binaries=locate(self.config, current.major),
+                connection=self.resource.connection,
+                secrets=self.secrets,
                 master=backup_key(self.resource, self.secrets),
             )
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -208,7 +215,9 @@ class Supervisor:
         self.instances = [InstanceSupervisor(self.config, one, secrets) for one in mine]
         applications = {
             consumer.name: consumer
-            for one in mine for consumer in one.consumers if consumer.platform.command
+            for one in mine
+            for consumer in one.consumers
+            if consumer.platform.command
         }
         self.applications = [
             ApplicationKeeper(self.config.root, base, consumer)
@@ -221,7 +230,9 @@ class Supervisor:
         write_record(
             self.config.root / "supervisor.json",
             SupervisorRecord(
-                pid=os.getpid(), created=started_at(os.getpid()) or time.time(), since=datetime.now(UTC)
+                pid=os.getpid(),
+                created=started_at(os.getpid()) or time.time(),
+                since=datetime.now(UTC),
             ),
         )
         clocks = [BackupClock(instance, self.stop) for instance in self.instances]
@@ -272,7 +283,9 @@ def main() -> None:
     try:
         supervisor = Supervisor(_load(path), path.parent, asked.provider)
         if supervisor_alive(supervisor.config.root):
-            raise CatalogError(f"a supervisor keeps {supervisor.config.root} already; stop it first")
+            raise CatalogError(
+                f"a supervisor keeps {supervisor.config.root} already; stop it first"
+            )
     except RecoveryError as error:
         sys.exit(f"refloat-supervisor: {error}")
     for sign in (signal.SIGTERM, signal.SIGINT):

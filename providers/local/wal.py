@@ -29,9 +29,17 @@ _RELS = re.compile(r"; rels: ([^;]+)")
 _SUBXACTS = re.compile(r"; subxacts: ([\d ]+)")
 _DROPPED = re.compile(r"2/(\d+)/(\d+)")
 _LAST_READ = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+): (.*)")
-_END_OF_LOG = ("invalid record length", "could not find file", "could not open file",
-               "unexpected pageaddr", "could not read", "contrecord", "invalid magic number 0000",
-               "record with incorrect prev-link", "invalid resource manager ID")
+_END_OF_LOG = (
+    "invalid record length",
+    "could not find file",
+    "could not open file",
+    "unexpected pageaddr",
+    "could not read",
+    "contrecord",
+    "invalid magic number 0000",
+    "record with incorrect prev-link",
+    "invalid resource manager ID",
+)
 _DAMAGE = ("incorrect resource manager data checksum",)
 
 
@@ -151,8 +159,15 @@ class Reading:
         only = [f"--xid={self.xid}"] if self.xid is not None else []
         return subprocess.Popen(
             [
-                self.binaries["pg_waldump"], "-p", str(self.folder), "-s", self.start,
-                "-t", str(self.segments.timeline), *chosen, *only,
+                self.binaries["pg_waldump"],
+                "-p",
+                str(self.folder),
+                "-s",
+                self.start,
+                "-t",
+                str(self.segments.timeline),
+                *chosen,
+                *only,
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -164,10 +179,17 @@ class Reading:
         found = _LAST_READ.search(told)
         if found:
             self.last_record = tidy_lsn(found[1])
-        if any(phrase in told for phrase in _DAMAGE):
-            self.damage = told.strip().splitlines()[-1]
-        elif told and not any(phrase in told for phrase in (*_END_OF_LOG, "first record is after",
-                                                           "could not find a valid record")):
+        if any(phrase in told for phrase in _DAMAGE) or (
+            told
+            and not any(
+                phrase in told
+                for phrase in (
+                    *_END_OF_LOG,
+                    "first record is after",
+                    "could not find a valid record",
+                )
+            )
+        ):
             self.damage = told.strip().splitlines()[-1]
 
 
@@ -254,7 +276,9 @@ def _acts(rest: str, names: Names, *, created: bool) -> tuple[str, ...]:
     removed = _RELS.search(rest)
     if not removed:
         return ()
-    dropped = [names.of_oid(oid) for _, oid in _DROPPED.findall(rest.partition("dropped stats:")[2])]
+    dropped = [
+        names.of_oid(oid) for _, oid in _DROPPED.findall(rest.partition("dropped stats:")[2])
+    ]
     acts = [f"dropped {name}" for name in dropped if name]
     if not dropped or created:
         nodes = [path.rpartition("/")[2] for path in removed[1].split()]

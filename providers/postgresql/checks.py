@@ -17,7 +17,9 @@ from providers.secrets.references import Secrets
 _READS = ("select", "with", "values", "table")
 
 
-def ask(server: RestoreHandle, connection: Connection, secrets: Secrets, check: SqlCheck) -> SqlAnswer:
+def ask(
+    server: RestoreHandle, connection: Connection, secrets: Secrets, check: SqlCheck
+) -> SqlAnswer:
     """Return the answer to one statement, run read-only, with its time limit."""
     words = check.query.strip().rstrip(";").split(None, 1)
     if not words or words[0].lower() not in _READS:
@@ -28,9 +30,13 @@ def ask(server: RestoreHandle, connection: Connection, secrets: Secrets, check: 
         try:
             return _ask(held, check)
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            return SqlAnswer(text=None, problem=f"refused: it would modify data ({first_line(error)})")
+            return SqlAnswer(
+                text=None, problem=f"refused: it would modify data ({first_line(error)})"
+            )
         except psycopg.errors.QueryCanceled:
-            return SqlAnswer(text=None, problem=f"no answer within {check.timeout.total_seconds():g} s")
+            return SqlAnswer(
+                text=None, problem=f"no answer within {check.timeout.total_seconds():g} s"
+            )
         except psycopg.Error as error:
             return SqlAnswer(text=None, problem=first_line(error))
 
@@ -48,7 +54,9 @@ def _ask(held: Session, check: SqlCheck) -> SqlAnswer:
     if len(rows) != 1:
         return SqlAnswer(text=None, rows=len(rows))
     value = rows[0][0]
-    return SqlAnswer(text=None if value is None else str(value), number=_number(value), moment=_moment(value))
+    return SqlAnswer(
+        text=None if value is None else str(value), number=_number(value), moment=_moment(value)
+    )
 
 
 def _number(value: object) -> float | None:
@@ -111,7 +119,8 @@ def _verify_heap(held: Session, schema: str, progress: ReportProgress) -> tuple[
                 rows = held.execute(
                     sql.SQL("select blkno, msg from {}.verify_heapam(%s::oid) limit 1").format(
                         sql.Identifier(schema)
-                    ), [oid],
+                    ),
+                    [oid],
                 ).fetchall()
         except psycopg.Error as error:
             rows = [(None, first_line(error))]
@@ -128,7 +137,8 @@ def _verify_trees(held: Session, schema: str, progress: ReportProgress) -> tuple
                 held.execute(
                     sql.SQL("select {}.bt_index_check(%s::oid::regclass)").format(
                         sql.Identifier(schema)
-                    ), [oid],
+                    ),
+                    [oid],
                 )
         except psycopg.Error as error:
             wrong.append(f"{name}: {first_line(error)}")
@@ -145,8 +155,12 @@ def _finding(name: str, wrong: list[str], seen: int, problem: str = "") -> Findi
     else:
         observed, verdict = f"{seen} relations sound", Verdict.PASSED
     return Finding(
-        name=name, kind="integrity", expected="no damaged tuple, key or link", observed=observed,
-        verdict=verdict, advice="install the amcheck extension" if problem else "",
+        name=name,
+        kind="integrity",
+        expected="no damaged tuple, key or link",
+        observed=observed,
+        verdict=verdict,
+        advice="install the amcheck extension" if problem else "",
     )
 
 
@@ -159,7 +173,12 @@ def _page_checksums(wrong: list[str], seen: int, *, protected: bool) -> Finding:
     else:
         observed, verdict = f"every page of {seen} tables and their indexes read", Verdict.PASSED
     return Finding(
-        name="page checksums", kind="integrity", expected="every page read matches its checksum",
-        observed=observed, verdict=verdict,
-        advice="" if protected else "turn them on with pg_checksums --enable while the server is down",
+        name="page checksums",
+        kind="integrity",
+        expected="every page read matches its checksum",
+        observed=observed,
+        verdict=verdict,
+        advice=""
+        if protected
+        else "turn them on with pg_checksums --enable while the server is down",
     )

@@ -23,9 +23,12 @@ _TABLES = (
     "('pg_catalog', 'information_schema') and n.nspname not like 'pg_toast%' order by 1, 2"
 )
 _FORMS = (
-    "set local datestyle = 'ISO'", "set local intervalstyle = 'postgres'",
-    "set local timezone = 'UTC'", "set local extra_float_digits = 3",
-    "set local bytea_output = 'hex'", "set local statement_timeout = 0",
+    "set local datestyle = 'ISO'",
+    "set local intervalstyle = 'postgres'",
+    "set local timezone = 'UTC'",
+    "set local extra_float_digits = 3",
+    "set local bytea_output = 'hex'",
+    "set local statement_timeout = 0",
     "set local search_path = pg_catalog",
 )
 
@@ -72,7 +75,9 @@ def _hash_exported(
             raise ProviderUnavailableError(f"{server.server}: no exported snapshot: {told}")
         with held.transaction():
             held.execute("set transaction isolation level repeatable read, read only")
-            held.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.decode())))
+            held.execute(
+                sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.decode()))
+            )
             tables = _hash_all(held, progress)
     finally:
         wire.finish()
@@ -83,9 +88,14 @@ def _hash_exported(
 
 def _replication(server: RestoreHandle, connection: Connection, secrets: Secrets) -> str:
     return psycopg.conninfo.make_conninfo(
-        host=server.host, port=server.port, dbname=connection.database, user=connection.user,
+        host=server.host,
+        port=server.port,
+        dbname=connection.database,
+        user=connection.user,
         password=secrets.read(connection.password) if connection.password else None,
-        connect_timeout=5, replication="database", application_name="refloat-proof",
+        connect_timeout=5,
+        replication="database",
+        application_name="refloat-proof",
         options="-c statement_timeout=60000",
     )
 
@@ -154,7 +164,9 @@ def point_reached(
     """Return the proofs that the point was reached and not passed, from log and data."""
     with session(restored.handle, connection, secrets) as held:
         tracked = held.execute("select current_setting('track_commit_timestamp')").fetchone()
-        present = _last_is_present(held, restored, point, tracked=bool(tracked and tracked[0] == "on"))
+        present = _last_is_present(
+            held, restored, point, tracked=bool(tracked and tracked[0] == "on")
+        )
         absent = _first_after_is_absent(held, restored, point)
         beat = [_heartbeat(held, point, table)] if table else []
     return [present, absent, *beat]
@@ -165,7 +177,10 @@ def _last_is_present(
 ) -> Finding:
     last = point.last_commit
     if last is None:
-        expected, observed = "a commit before the point", "the archive names none since the base backup"
+        expected, observed = (
+            "a commit before the point",
+            "the archive names none since the base backup",
+        )
         at = restored.last_replayed_commit_at
         good = at is not None or _position(restored.replayed_to) >= 0
         verdict = Verdict.UNPROVEN if good else Verdict.FAILED
@@ -183,8 +198,11 @@ def _last_is_present(
         same = stamped == last.at if stamped is not None else near or point.inclusive
         verdict = Verdict.PASSED if status == "committed" and same else Verdict.FAILED
     return Finding(
-        name="last commit before the point is present", kind="point",
-        expected=expected, observed=observed, verdict=verdict,
+        name="last commit before the point is present",
+        kind="point",
+        expected=expected,
+        observed=observed,
+        verdict=verdict,
     )
 
 
@@ -193,11 +211,13 @@ def _commit_status(held: Session, xid: int, *, tracked: bool) -> tuple[str | Non
     try:
         row = held.execute(
             "select pg_xact_status((((pg_snapshot_xmax(pg_current_snapshot())::text::bigint >> 32) << 32) "
-            "+ %s)::text::xid8)", [xid]
+            "+ %s)::text::xid8)",
+            [xid],
         ).fetchone()
         stamped = (
             held.execute("select pg_xact_commit_timestamp(%s::text::xid)", [xid]).fetchone()
-            if tracked else None
+            if tracked
+            else None
         )
     except psycopg.errors.InvalidParameterValue:
         return None, None  # a transaction of the future: it never happened here
@@ -208,7 +228,9 @@ def _commit_status(held: Session, xid: int, *, tracked: bool) -> tuple[str | Non
     )
 
 
-def _first_after_is_absent(held: Session, restored: RestoredResource, point: RecoveryPoint) -> Finding:
+def _first_after_is_absent(
+    held: Session, restored: RestoredResource, point: RecoveryPoint
+) -> Finding:
     first = point.first_after
     stop, replayed = _position(point.lsn), _position(restored.replayed_to)
     passed = replayed > stop if not point.inclusive else False
@@ -222,8 +244,11 @@ def _first_after_is_absent(held: Session, restored: RestoredResource, point: Rec
             passed = True
             observed = f"transaction {first.xid} IS committed in the restored data"
     return Finding(
-        name="first commit after the point is absent", kind="point",
-        expected=expected, observed=observed, verdict=Verdict.FAILED if passed else Verdict.PASSED,
+        name="first commit after the point is absent",
+        kind="point",
+        expected=expected,
+        observed=observed,
+        verdict=Verdict.FAILED if passed else Verdict.PASSED,
     )
 
 
@@ -235,8 +260,11 @@ def _heartbeat(held: Session, point: RecoveryPoint, table: str) -> Finding:
         ).fetchone()
     except psycopg.Error as error:
         return Finding(
-            name="heartbeat", kind="heartbeat", expected=f"rows in {table}",
-            observed=first_line(error), verdict=Verdict.FAILED,
+            name="heartbeat",
+            kind="heartbeat",
+            expected=f"rows in {table}",
+            observed=first_line(error),
+            verdict=Verdict.FAILED,
         )
     newest = row[0] if row else None
     return judge_heartbeat(point.time, newest if isinstance(newest, datetime) else None)

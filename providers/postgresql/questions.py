@@ -27,8 +27,13 @@ class PostgresqlQuestions(Questions):
         return proof.take_proof(server, connection, self._secrets, progress)
 
     def content(
-        self, server: RestoreHandle, connection: Connection, lsn: str, progress: ReportProgress,
-        *, hashed: bool,
+        self,
+        server: RestoreHandle,
+        connection: Connection,
+        lsn: str,
+        progress: ReportProgress,
+        *,
+        hashed: bool,
     ) -> ProofPoint:
         """Count, and when `hashed` also hash, every table of a server that nobody writes to."""
         with proof.open_content(server, connection, self._secrets) as held:

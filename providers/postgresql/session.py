@@ -15,7 +15,11 @@ Session = psycopg.Connection[tuple[object, ...]]
 
 @contextmanager
 def session(
-    server: RestoreHandle, connection: Connection, secrets: Secrets, *, application: str = "refloat-checks"
+    server: RestoreHandle,
+    connection: Connection,
+    secrets: Secrets,
+    *,
+    application: str = "refloat-checks",
 ) -> Iterator[Session]:
     """Hold an autocommit session.
 

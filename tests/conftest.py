@@ -1,0 +1,40 @@
+"""What many tests share: one protected database a process, and one Temporal server a process."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from client.connection import DATA_CONVERTER
+from sandbox.programs import FAST
+from tests.station import Station, station
+from workflows.attributes import ALL
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Station]:
+    """Return a protected database for tests that leave it as it was."""
+    with station() as made:
+        yield made
+
+
+@pytest.fixture
+def fresh() -> Iterator[Station]:
+    """Return a protected database that the test may ruin."""
+    with station() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    """Return a real Temporal development server."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
+        dev_server_log_level="never",
+        dev_server_extra_args=[p for value in FAST for p in ("--dynamic-config-value", value)],
+        data_converter=DATA_CONVERTER,
+        search_attributes=list(ALL),
+    ) as environment:
+        yield environment

@@ -1,0 +1,415 @@
+"""The local engine restores to the very commit that was asked for, or says by name why not."""
+
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.checks import Verdict, compare_content
+from domain.errors import (
+    BackupDamagedError,
+    NotOursError,
+    PermanentError,
+    PointNotReachedError,
+    PortTakenError,
+    RecoveryPointUnreachableError,
+    WalDamagedError,
+    WalMissingError,
+)
+from domain.recovery import RestoredResource, RestoreHandle, TargetKind
+from domain.resources import Mode, SqlCheck
+from tests.station import Station, no_progress, now, wait_for
+
+LINE = "id bigint primary key, at timestamptz not null default clock_timestamp()"
+
+
+class Writer(threading.Thread):
+    """Writes rows and keeps its own record of them outside the database: id and commit time, in order."""
+
+    def __init__(self, station: Station, table: str, pauses: tuple[tuple[float, float], ...] = ()) -> None:
+        super().__init__(daemon=True)
+        self.station, self.table, self.pauses = station, table, pauses
+        self.record: list[tuple[int, datetime]] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Write until stopped or the server is gone."""
+        import psycopg
+
+        began, number = time.monotonic(), 0
+        try:
+            with self.station.session() as held:
+                while not self.stop.is_set():
+                    passed = time.monotonic() - began
+                    if any(start <= passed < end for start, end in self.pauses):
+                        time.sleep(0.02)
+                        continue
+                    number += 1
+                    with held.transaction():
+                        held.execute(f"insert into {self.table} values ({number})".encode())
+                        row = held.execute(b"select pg_current_xact_id()::xid::text").fetchone()
+                    assert row
+                    stamped = held.execute(
+                        b"select pg_xact_commit_timestamp(%s::xid)", [row[0]]
+                    ).fetchone()
+                    assert stamped
+                    self.record.append((number, stamped[0]))
+        except psycopg.Error:
+            return
+
+
+@contextmanager
+def writing(station: Station, pauses: tuple[tuple[float, float], ...] = ()) -> Iterator[Writer]:
+    """Hold a writer on a table of its own."""
+    table = f"w{uuid.uuid4().hex[:8]}"
+    station.sql(f"create table {table} ({LINE})")
+    writer = Writer(station, table, pauses)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop.set()
+        writer.join()
+
+
+def _targets(record: list[tuple[int, datetime]], count: int) -> list[datetime]:
+    """Return random targets: on a commit, between two, and in the idle stretch."""
+    chance = random.Random(7)
+    gaps = [(after[1] - before[1], before[1]) for before, after in zip(record, record[1:], strict=False)]
+    widest, idle_from = max(gaps)
+    chosen = [idle_from + widest * chance.random() for _ in range(count // 5)]
+    while len(chosen) < count:
+        index = chance.randrange(5, len(record) - 5)
+        on, following = record[index][1], record[index + 1][1]
+        chosen.append(on if len(chosen) % 2 else on + (following - on) * chance.random())
+    return chosen
+
+
+def test_25_random_targets_are_each_reached_exactly(fresh: Station) -> None:
+    with writing(fresh, pauses=((1.5, 3.0),)) as writer:
+        wait_for("enough commits", lambda: len(writer.record) > 400 and writer.record[-1][1] - writer.record[0][1] > timedelta(seconds=4))
+    time.sleep(1.5)
+    right = 0
+    for target in _targets(writer.record, 25):
+        point = fresh.at(target)
+        first_later = next(index for index, (_, at) in enumerate(writer.record) if at > target)
+        expected = [number for number, _ in writer.record[:first_later]]
+
+        restored = fresh.restore(point, Mode.DRILL)
+
+        found = [row[0] for row in fresh.sql(f"select id from {writer.table} order by id", restored.handle.server)]
+        findings = fresh.questions.point_reached(restored, point, fresh.resource.connection, "refloat.heartbeat")
+        fresh.discard(restored.handle)
+        assert found == expected, f"target {target}: {len(found)} rows, expected {len(expected)}"
+        assert [one.verdict for one in findings] == [Verdict.PASSED] * 3, findings
+        right += 1
+    assert right == 25
+
+
+def test_a_dropped_table_is_found_and_the_moment_before_it_loses_no_commit(fresh: Station) -> None:
+    with writing(fresh) as writer:
+        wait_for("some commits", lambda: len(writer.record) > 50)
+        time.sleep(2.5)
+        began = now()
+    fresh.sql(f"drop table {writer.table}")
+    wait_for("the suspect", lambda: fresh.provider.points.suspects(fresh.resource, began))
+
+    [suspect, *_] = fresh.provider.points.suspects(fresh.resource, began)
+    restored = fresh.restore(fresh.resolve(kind=TargetKind.BEFORE_LSN, lsn=suspect.lsn))
+
+    assert suspect.acts == (f"dropped public.{writer.table}",)
+    [(count,)] = fresh.sql(f"select count(*) from {writer.table}", restored.handle.server)
+    assert count == len(writer.record)
+
+
+def test_truncating_and_rewriting_are_suspects_too(shared: Station) -> None:
+    began = now()
+    shared.sql(f"create table cut ({LINE})")
+    shared.sql("insert into cut values (1)")
+    time.sleep(2.5)
+    shared.sql("truncate cut")
+    shared.sql("alter table cut alter id type numeric")
+
+    found = wait_for(
+        "both suspects",
+        lambda: [s for s in shared.provider.points.suspects(shared.resource, began) if "cut" in str(s.acts)][1:]
+        and shared.provider.points.suspects(shared.resource, began),
+    )
+
+    assert sum("truncated or rewrote public.cut" in suspect.acts for suspect in found) == 2
+    shared.sql("drop table cut")
+
+
+def test_a_named_restore_point_is_reached(shared: Station) -> None:
+    shared.sql(f"create table named ({LINE})")
+    shared.sql("insert into named values (1)")
+    shared.sql("select pg_create_restore_point('before-release')")
+    shared.sql("insert into named values (2)")
+    time.sleep(1.5)
+
+    restored = shared.restore(shared.resolve(kind=TargetKind.RESTORE_POINT, name="before-release"))
+
+    assert shared.sql("select id from named", restored.handle.server) == [(1,)]
+    shared.discard(restored.handle)
+    shared.sql("drop table named")
+
+
+def test_a_proof_point_is_restored_with_equal_content_under_load(fresh: Station) -> None:
+    with writing(fresh) as writer:
+        wait_for("some commits", lambda: len(writer.record) > 30)
+        key = uuid.uuid4().hex
+        snapshot = fresh.provider.snapshots.create(fresh.resource, key=key, name="one", progress=no_progress)
+        current = fresh.servers.current()
+        handle = RestoreHandle(server=current.name, host=current.host, port=current.port, run_id="")
+        proof = fresh.questions.take_proof(handle, fresh.resource.connection, no_progress)
+        fresh.provider.snapshots.attach_proof(fresh.resource, snapshot.id, proof)
+        again = fresh.provider.snapshots.create(fresh.resource, key=key, name="one", progress=no_progress)
+    time.sleep(1.5)
+
+    point = fresh.resolve(kind=TargetKind.SNAPSHOT, name="one")
+    restored = fresh.restore(point, Mode.DRILL)
+    seen = fresh.questions.content(restored.handle, fresh.resource.connection, point.lsn, no_progress, hashed=True)
+
+    assert again.id == snapshot.id
+    assert compare_content(proof, seen).verdict is Verdict.PASSED
+    fresh.sql(f"update {writer.table} set at = now() where id = 1", restored.handle.server)
+    changed = fresh.questions.content(restored.handle, fresh.resource.connection, point.lsn, no_progress, hashed=True)
+    assert compare_content(proof, changed).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("delete from pg_class", "refused"),
+        ("with gone as (delete from once returning 1) select count(*) from gone", "would modify"),
+        ("select 1; select 2", "multiple commands"),
+        ("select pg_sleep(5)", "no answer within"),
+        ("select nope", "does not exist"),
+    ],
+)
+def test_a_check_that_is_not_one_quick_read_is_refused(shared: Station, query: str, told: str) -> None:
+    shared.sql("create table if not exists once (id int)")
+    current = shared.servers.current()
+    handle = RestoreHandle(server=current.name, host=current.host, port=current.port, run_id="")
+    check = SqlCheck(name="c", query=query, timeout=timedelta(seconds=0.3))
+
+    answer = shared.questions.ask(handle, shared.resource.connection, check)
+
+    assert told in answer.problem
+
+
+def test_a_time_outside_the_window_is_refused_with_the_nearest(shared: Station) -> None:
+    with pytest.raises(RecoveryPointUnreachableError, match="earliest possible time"):
+        shared.at(now() - timedelta(days=1))
+    with pytest.raises(RecoveryPointUnreachableError, match="in the future"):
+        shared.at(now() + timedelta(hours=1))
+    with pytest.raises(RecoveryPointUnreachableError, match="outside of what the archive holds"):
+        shared.resolve(kind=TargetKind.BEFORE_LSN, lsn="9/0")
+    with pytest.raises(RecoveryPointUnreachableError, match="is not an LSN"):
+        shared.resolve(kind=TargetKind.BEFORE_LSN, lsn="zzz")
+    with pytest.raises(RecoveryPointUnreachableError, match="no snapshot 'x'"):
+        shared.resolve(kind=TargetKind.SNAPSHOT, name="x")
+    with pytest.raises(RecoveryPointUnreachableError, match="no restore point 'x'"):
+        shared.resolve(kind=TargetKind.RESTORE_POINT, name="x")
+
+
+def _grow(station: Station, segments: int) -> None:
+    for _ in range(segments):
+        station.sql("select pg_switch_wal()")
+        station.sql("create table if not exists grown (id int)")
+        station.sql("insert into grown values (1)")
+    wait_for("the segments to be sealed", lambda: len(station.archive.stored()) >= segments)
+    time.sleep(1.0)
+
+
+def test_a_hole_in_the_archive_is_named_and_times_in_it_are_refused(fresh: Station) -> None:
+    _grow(fresh, 3)
+    inside = now()
+    time.sleep(1.2)
+    _grow(fresh, 6)
+    lost = fresh.archive.stored()[-3]
+    fresh.archive.sealed(lost).unlink()
+    time.sleep(1.2)
+
+    described = fresh.provider.points.describe(fresh.resource)
+
+    assert described.archive is not None
+    assert any("gap" in problem for problem in described.archive.problems)
+    with pytest.raises(RecoveryPointUnreachableError, match="closes|gap"):
+        fresh.at(now() - timedelta(seconds=0.5))
+    assert fresh.at(inside).backup_id
+
+
+def test_a_segment_that_vanishes_after_the_plan_is_named(fresh: Station) -> None:
+    _grow(fresh, 4)
+    point = fresh.latest()
+    fresh.archive.sealed(fresh.archive.stored()[-1]).unlink()
+    handle = fresh.begin(point)
+
+    with pytest.raises(WalMissingError, match="lacks log segment"):
+        fresh.transfer(point, handle)
+
+    fresh.discard(handle)
+    assert [record.name for record in fresh.servers.all()] == ["orders-1"]
+
+
+def test_one_flipped_bit_in_a_backup_or_a_segment_is_named(fresh: Station) -> None:
+    _grow(fresh, 3)
+    point = fresh.latest()
+    for path in (fresh.archive.backup_file(point.backup_id), fresh.archive.sealed(fresh.archive.stored()[-1])):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        intact = path.read_bytes()
+        path.write_bytes(content)
+        handle = fresh.begin(point)
+
+        with pytest.raises(BackupDamagedError, match=path.name):
+            fresh.transfer(point, handle)
+
+        fresh.discard(handle)
+        path.write_bytes(intact)
+    assert fresh.restore(point).timeline == 2
+
+
+Spoil = Callable[[Station, RestoreHandle], Any]
+
+
+def _drop_staged(station: Station, handle: RestoreHandle) -> None:
+    sorted((station.layout.server(handle.server) / "wal").iterdir())[-2].unlink()
+
+
+def _damage_staged(station: Station, handle: RestoreHandle) -> None:
+    path = sorted((station.layout.server(handle.server) / "wal").iterdir())[-2]
+    content = bytearray(path.read_bytes())
+    content[40:400] = bytes(360)
+    path.write_bytes(content)
+
+
+def _drop_all_staged(station: Station, handle: RestoreHandle) -> None:
+    import shutil
+
+    shutil.rmtree(station.layout.server(handle.server) / "wal")
+
+
+def _forget_signal(station: Station, handle: RestoreHandle) -> None:
+    (station.servers.data(handle.server) / "recovery.signal").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (_drop_staged, (PointNotReachedError, WalMissingError)),
+        (_damage_staged, (PointNotReachedError, WalDamagedError)),
+        (_drop_all_staged, WalMissingError),
+        (_forget_signal, PointNotReachedError),
+    ],
+)
+def test_what_postgresql_would_pass_over_in_silence_is_made_loud(
+    fresh: Station, spoil: Spoil, error: type[PermanentError] | tuple[type[PermanentError], ...]
+) -> None:
+    _grow(fresh, 4)
+    point = fresh.latest()
+    handle = fresh.begin(point)
+    fresh.stop(15)  # nobody starts the server until its files were spoilt
+    fresh.transfer(point, handle)
+    spoil(fresh, handle)
+    fresh.start()
+
+    with pytest.raises(error):
+        fresh.poll(handle)
+
+    fresh.discard(handle)
+    assert [record.name for record in fresh.servers.all()] == ["orders-1"]
+
+
+def test_a_full_port_range_and_a_taken_port_are_named(fresh: Station) -> None:
+    point = fresh.latest()
+    handle = fresh.begin(point)
+    with socket.create_server(("127.0.0.1", handle.port)):
+        fresh.transfer(point, handle)
+        with pytest.raises(PortTakenError, match="port"):
+            fresh.poll(handle)
+    fresh.discard(handle)
+    held = [socket.create_server(("127.0.0.1", port)) for port in range(fresh.config.first_port, fresh.config.last_port + 1)]
+    try:
+        with pytest.raises(PortTakenError, match="widen"):
+            fresh.begin(point)
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_a_strangers_server_of_the_same_name_is_never_adopted(fresh: Station) -> None:
+    point = fresh.latest()
+    first = fresh.begin(point, run_id="aaaaaaaa1")
+
+    assert fresh.begin(point, run_id="aaaaaaaa1") == first
+    with pytest.raises(NotOursError, match="left alone"):
+        fresh.begin(point, run_id="aaaaaaaa2")
+
+
+def test_a_stalled_archiver_is_seen_and_named(fresh: Station) -> None:
+    import signal
+
+    follower = fresh.supervisor.instances[0].followers["orders-1"] if fresh.supervisor else None
+    assert follower is not None
+    fresh.sql("alter system set archive_command = 'true'")
+    follower.receiver.daemon.tell(signal.SIGSTOP)
+    try:
+        found = wait_for("the lag to be told", lambda: _stalled(fresh), within=40)
+    finally:
+        follower.receiver.daemon.tell(signal.SIGCONT)
+
+    assert "behind the server" in found or "receiver" in found
+
+
+def _stalled(station: Station) -> str:
+    health = station.provider.points.describe(station.resource).archive
+    return next((problem for problem in health.problems if "stalled" in problem or "receiver" in problem), "") if health else ""
+
+
+def _lose(station: Station) -> datetime:
+    """Kill the whole server and delete its disk."""
+    import os
+    import shutil
+    import signal
+
+    data = station.servers.data(station.servers.current().name)
+    lines = (data / "postmaster.pid").read_text().splitlines()
+    at = now()
+    os.kill(int(lines[0]), signal.SIGKILL)
+    shutil.rmtree(data, ignore_errors=True)
+    time.sleep(0.3)
+    shutil.rmtree(data, ignore_errors=True)
+    return at
+
+
+@pytest.mark.parametrize("durability", ["bounded-loss"] * 10 + ["zero-loss"] * 4)
+def test_a_lost_disk_costs_less_than_two_seconds_and_nothing_with_zero_loss(durability: str) -> None:
+    from tests.station import station
+
+    with station({"durability": durability}) as made:
+        if durability == "zero-loss":
+            wait_for("the synchronous receiver", lambda: made.sql("select count(*) from pg_stat_replication where sync_state = 'sync'")[0][0])
+        with writing(made) as writer:
+            wait_for("some commits", lambda: len(writer.record) > random.Random().randrange(50, 250))
+            at = _lose(made)
+        point = made.latest()
+        restored: RestoredResource = made.restore(point)
+        found = {row[0] for row in made.sql(f"select id from {writer.table}", restored.handle.server)}
+
+    assert point.last_commit is not None
+    lost = [number for number, _ in writer.record if number not in found]
+    kept = [at for number, at in writer.record if number in found]
+    measured = at - point.last_commit.at
+    assert measured < timedelta(seconds=2)
+    assert abs((at - kept[-1]) - measured) < timedelta(milliseconds=100)
+    if durability == "zero-loss":
+        assert lost == []
