@@ -13,8 +13,9 @@ from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 from temporalio.client import Client
 
+from cli.times import LocalZone
 from client.catalog_file import find_catalog, load_catalog
-from client.connection import connect
+from client.connection import connect, temporal_errors
 from client.settings import TemporalSettings, load_settings
 from domain.catalog import Catalog
 from domain.resources import ProtectedResource
@@ -52,14 +53,17 @@ class Session:
         """Connect, do the work and return its answer."""
 
         async def connected() -> Answer:
-            return await work(await connect(self.settings))
+            settings = self.settings
+            client = await connect(settings)
+            with temporal_errors(settings.address):
+                return await work(client)
 
         return asyncio.run(connected())
 
     @property
     def console(self) -> Console:
         """Where text for people goes: stdout, or stderr when stdout is for JSON alone."""
-        console = Console(stderr=self.json, highlight=False)
+        console = Console(stderr=self.json, highlight=False, markup=False)
         if not console.is_terminal:
             console.width = 200  # a pipe has no edge to fold at
         return console
@@ -85,8 +89,7 @@ def now() -> datetime:
 
 def local_zone() -> tzinfo:
     """Return the zone of whoever types."""
-    zone = datetime.now().astimezone().tzinfo
-    return zone if zone is not None else UTC
+    return LocalZone()
 
 
 def interactive() -> bool:

@@ -1,5 +1,6 @@
 """The entry point: global options, the short commands, errors as sentences, exit codes."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from collections.abc import Sequence
 
 import click
 from click.shell_completion import get_completion_class
+from temporalio.client import Client
 
 from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import (
     description_lines,
+    last_lines,
     points_tables,
     resources_table,
     suspects_table,
@@ -27,7 +30,10 @@ from client.recoveries import (
     list_recovery_points,
     release,
 )
+from client.runs import last_reports
 from domain.errors import CatalogError, ConfirmationRequiredError, RecoveryError, RefusedError
+from domain.recovery import ServerDescription
+from domain.report import RunReport
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +49,7 @@ def refloat(context: click.Context, catalog: str | None, output: str) -> None:
     context_settings={
         "ignore_unknown_options": True,
         "allow_extra_args": True,
-        "help_option_names": [],
+        "allow_interspersed_args": False,
     }
 )
 @click.argument("act", type=click.Choice(["up", "down", "status", "psql", "demo"]))
@@ -91,13 +97,17 @@ def resource_list(session: Session) -> int:
 @click.argument("path")
 @pass_session
 def resource_show(session: Session, path: str) -> int:
-    """Show what PATH means now and how its archive is."""
+    """Show what PATH means now, how its archive is, and how its last runs went."""
     wanted = session.resource(path)
-    server = session.call(lambda client: describe(client, wanted))
+
+    async def work(client: Client) -> tuple[ServerDescription, list[RunReport]]:
+        return await describe(client, wanted), await last_reports(client, path)
+
+    server, reports = session.call(work)
     if session.json:
         session.document(server)
     else:
-        for line in description_lines(wanted, server):
+        for line in (*description_lines(wanted, server), *last_lines(reports)):
             session.say(line)
     return 0
 
@@ -224,12 +234,15 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except RecoveryError as error:
         click.echo(f"refloat: {error}", err=True)
         return 2 if isinstance(error, RefusedError | CatalogError) else 1
+    except BrokenPipeError:  # whoever read the output has left, as `head` does
+        return 1
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the command that the shell gives."""
     code = call()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now

@@ -113,6 +113,20 @@ def description_lines(resource: ProtectedResource, server: ServerDescription) ->
         yield f"  superseded: {name} (`refloat release {resource.path}` deletes it)"
 
 
+def last_lines(reports: Sequence[RunReport]) -> Iterator[str]:
+    """Yield how the last incident and the last drill went: the proof that it works."""
+    for one in reports:
+        measured = ", ".join(
+            f"{name} {show_span(span)}"
+            for name, span in (("RTO", one.measured_rto), ("RPO", one.measured_rpo))
+            if span is not None
+        )
+        at = show_time(one.ended_at.replace(microsecond=0))
+        yield f"  last {one.mode.value}: {one.verdict} {at}, {measured or 'nothing measured'}, run {one.run_id[:8]}"
+    if not reports:
+        yield "  last run: none; nothing proves yet that it can be restored (`refloat restore PATH --drill`)"
+
+
 def _estimate(estimates: Sequence[PhaseEstimate]) -> Iterator[str]:
     for one in estimates:
         yield f"    {one.phase.value:<16} {show_span(one.p50):>12}   (from {one.basis})"

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from urllib.parse import quote
 
 import click
 from temporalio.client import Client
@@ -10,8 +11,13 @@ from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import plan_lines, report_lines
 from cli.times import parse_moment, show_both
 from cli.watch import follow
-from client.recoveries import new_request, plan_restore, start_restore
-from client.runs import find_run
+from client.recoveries import (
+    StartedRun,
+    handle_of,
+    new_request,
+    plan_restore,
+    start_restore,
+)
 from domain.errors import ConfirmationRequiredError, RefusedError
 from domain.recovery import RestoreRequest, Target, TargetKind
 from domain.report import RestorePlan, RunReport, exit_code, refusal
@@ -135,30 +141,35 @@ def _confirm(session: Session, request: RestoreRequest) -> None:
 
 
 def _run(session: Session, request: RestoreRequest, *, detach: bool) -> int:
-    started: list[str] = []
+    started: list[StartedRun] = []
 
     async def work(client: Client) -> RunReport | None:
         run = await start_restore(client, request)
-        started.append(run.workflow_id)
+        started.append(run)
         if detach:
             return None
-        handle = await find_run(client, run.workflow_id)
-        return await follow(client, handle, session.console, session.say)
+        return await follow(client, handle_of(client, run), session.console, session.say)
 
     try:
         report = session.call(work)
     except (KeyboardInterrupt, asyncio.CancelledError):
         if started:
-            session.say(
-                f"\ndetached: {started[0]} goes on; `refloat run watch {started[0]}` follows it"
-            )
+            name = started[0].workflow_id
+            session.say(f"\ndetached: {name} goes on; `refloat run watch {name}` follows it")
         raise DetachedError from None
     if report is None:
-        session.say(
-            f"started {started[0]}, run {request.id}; `refloat run watch {request.id[:8]}` follows it"
-        )
-        return 0
+        return _tell_started(session, started[0])
     return tell(session, report)
+
+
+def _tell_started(session: Session, run: StartedRun) -> int:
+    if session.json:
+        session.document(run)
+    session.say(
+        f"started {run.workflow_id}, run {run.run_id}; "
+        f"`refloat run watch {run.run_id[:8]}` follows it"
+    )
+    return 0
 
 
 def tell(session: Session, report: RunReport) -> int:
@@ -168,8 +179,10 @@ def tell(session: Session, report: RunReport) -> int:
     else:
         for line in report_lines(report):
             session.say(line)
-        if session.settings.web:
+        settings = session.settings
+        if settings.web:
+            name = quote(report.workflow_id, safe="")
             session.say(
-                f"  in Temporal: {session.settings.web}/namespaces/default/workflows/{report.workflow_id}"
+                f"  in Temporal: {settings.web}/namespaces/{settings.namespace}/workflows/{name}"
             )
     return exit_code(report)

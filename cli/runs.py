@@ -11,8 +11,9 @@ from cli.printing import runs_table
 from cli.restore import DetachedError, tell
 from cli.watch import follow
 from client.errors import ClientError
-from client.runs import approve, cancel, find_run, list_runs, report_of, status_of
+from client.runs import approve, cancel, find_run, has_ended, list_runs, report_of, status_of
 from domain.report import RunReport, RunStatus
+from domain.values import show_time
 
 
 @click.group()
@@ -32,8 +33,10 @@ def list_(session: Session) -> int:
     return 0
 
 
-async def _status(client: Client, wanted: str) -> RunStatus:
+async def _status(client: Client, wanted: str) -> RunStatus | RunReport:
     handle = await find_run(client, wanted)
+    if await has_ended(handle):
+        return await report_of(handle)
     found = await status_of(handle)
     if found is None:
         raise ClientError(f"{handle.id}: no worker answers for it; start `refloat-worker`")
@@ -46,6 +49,8 @@ async def _status(client: Client, wanted: str) -> RunStatus:
 def show(session: Session, id_: str) -> int:
     """Show where a run stands, or its report once it has ended."""
     status = session.call(lambda client: _status(client, id_))
+    if isinstance(status, RunReport):
+        return tell(session, status)
     if status.report is not None:
         return tell(session, status.report)
     if session.json:
@@ -57,7 +62,7 @@ def show(session: Session, id_: str) -> int:
             f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`"
         )
     for event in status.events:
-        session.say(f"  {event.at} {event.what}")
+        session.say(f"  {show_time(event.at)} {event.what}")
     return 0
 
 
@@ -74,7 +79,7 @@ def watch(session: Session, id_: str) -> int:
     try:
         return tell(session, session.call(work))
     except KeyboardInterrupt:
-        session.say(f"\ndetached: {id_} goes on")
+        session.say(f"\ndetached: {id_} goes on; `refloat run watch {id_}` follows it")
         raise DetachedError from None
 
 
@@ -86,9 +91,11 @@ def approve_(session: Session, id_: str, note: str) -> int:
     """Approve a run's plan, as the account that types this."""
 
     async def work(client: Client) -> None:
-        await approve(await find_run(client, id_), note)
+        await approve(client, await find_run(client, id_), note)
 
     session.call(work)
+    if session.json:
+        session.document({"run": id_, "approved": True})
     session.say("approved")
     return 0
 
@@ -103,6 +110,8 @@ def cancel_(session: Session, id_: str) -> int:
         await cancel(await find_run(client, id_))
 
     session.call(work)
+    if session.json:
+        session.document({"run": id_, "asked_to_stop": True})
     session.say(f"asked {id_} to stop; `refloat run watch {id_}` shows it taking back what it made")
     return 0
 
@@ -120,6 +129,11 @@ def report(session: Session, id_: str, html: Path | None) -> int:
     found = session.call(work)
     if html is None:
         return tell(session, found)
-    html.write_text(render(found), encoding="utf-8")
+    try:
+        html.write_text(render(found), encoding="utf-8")
+    except OSError as error:
+        raise ClientError(f"{html}: {error.strerror}; name another file") from None
+    if session.json:
+        session.document(found)
     session.say(f"written to {html}")
     return 0

@@ -1,6 +1,7 @@
 """Moments as people say them, strictly: what could mean two things is refused."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from domain.errors import RefusedError
@@ -12,7 +13,38 @@ FORMS = (
 )
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|seconds?|minutes?|hours?|days?|min)\s+ago")
 _CLOCK = re.compile(r"(?:(today|yesterday)\s+)?(\d{1,2}):(\d\d)(?::(\d\d)(\.\d{1,6})?)?")
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.IGNORECASE
+)
+_OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class LocalZone(tzinfo):
+    """The zone of this machine on any date: a fixed offset would be wrong across a clock change."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return the offset that was or will be in force at a local moment."""
+        return None if moment is None else self._at(moment).utcoffset()
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        """Return the zone's name at a local moment."""
+        return None if moment is None else self._at(moment).tzname()
+
+    def dst(self, _moment: datetime | None) -> timedelta | None:
+        """Return nothing: the offset holds all that is needed."""
+        return None
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return the local moment; the second of two equal ones is marked as such."""
+        universal = moment.replace(tzinfo=UTC)
+        local = universal.astimezone().replace(tzinfo=None, fold=0)
+        again = local.astimezone() != universal
+        return local.replace(tzinfo=self, fold=int(again))
+
+    @staticmethod
+    def _at(moment: datetime) -> datetime:
+        return moment.replace(tzinfo=None).astimezone()
 
 
 def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
@@ -27,7 +59,12 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
         found = now
     if found is None:
         raise RefusedError(f"{text!r} is not a time; {FORMS}")
-    moment = found.astimezone(UTC)
+    try:
+        moment = found.astimezone(UTC)
+    except OverflowError:
+        moment = datetime.min.replace(tzinfo=UTC)
+    if moment < _OLDEST:
+        raise RefusedError(f"{text!r} is before 1970; {FORMS}")
     if moment > now:
         raise RefusedError(
             f"{text!r} is in the future: {show_time(moment)}, and now is {show_time(now)}"
@@ -40,7 +77,15 @@ def _ago(text: str, now: datetime) -> datetime | None:
     if found is None:
         return None
     unit = _NAMES[found[2][0]]
-    return now - timedelta(**{unit: float(found[1])})
+    return _before(now, lambda: timedelta(**{unit: float(found[1])}))
+
+
+def _before(now: datetime, span: Callable[[], timedelta]) -> datetime:
+    """Return the moment a span ago; one that no calendar holds is the oldest there is."""
+    try:
+        return now - span()
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _clock(text: str, now: datetime, zone: tzinfo) -> datetime | None:
@@ -74,8 +119,10 @@ def _clock(text: str, now: datetime, zone: tzinfo) -> datetime | None:
 
 
 def _rfc3339(text: str) -> datetime | None:
+    if _RFC3339.fullmatch(text) is None:
+        return None
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
     if found.tzinfo is None:
@@ -86,9 +133,10 @@ def _rfc3339(text: str) -> datetime | None:
 def parse_since(text: str, now: datetime, zone: tzinfo) -> datetime:
     """Return the moment that `--since` means: a span such as 2h, or a moment."""
     try:
-        return now - parse_span(text)
+        moment = _before(now, lambda: parse_span(text))
     except ValueError:
         return parse_moment(text, now, zone)
+    return max(moment, _OLDEST)
 
 
 def show_both(moment: datetime, zone: tzinfo) -> str:

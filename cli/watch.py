@@ -12,7 +12,7 @@ from rich.text import Text
 from temporalio.client import Client, WorkflowHandle
 
 from cli.printing import table
-from client.recoveries import await_report
+from client.recoveries import await_report, queue_of, require_pollers
 from client.runs import progress_of, status_of
 from domain.clock import rest_of
 from domain.report import RunReport, RunStatus
@@ -54,18 +54,22 @@ async def follow(
     console: Console,
     say: Callable[[str], None],
 ) -> RunReport:
-    """Show a run until it ends and return its report."""
+    """Show a run until it ends and return its report.
+
+    Raises:
+        NobodyPollsError: no worker is left that could go on with it.
+    """
     ending = asyncio.ensure_future(await_report(handle))
     try:
         if console.is_terminal:
             with Live(console=console, refresh_per_second=8, transient=True) as live:
                 while not ending.done():
-                    status = await status_of(handle)
+                    status = await _status(client, handle, ending)
                     if status and status.estimates:
                         live.update(_view(status, await progress_of(client, handle)))
                     await asyncio.wait([ending], timeout=0.25)
         else:
-            await _plain(handle, ending, say)
+            await _plain(client, handle, ending, say)
         return await ending
     finally:
         ending.cancel()
@@ -73,14 +77,26 @@ async def follow(
             await ending
 
 
+async def _status(
+    client: Client,
+    handle: WorkflowHandle[Any, RunReport],
+    ending: "asyncio.Future[RunReport]",
+) -> RunStatus | None:
+    status = await status_of(handle)
+    if status is None and not ending.done():
+        await require_pollers(client, queue_of(handle.id))
+    return status
+
+
 async def _plain(
+    client: Client,
     handle: WorkflowHandle[Any, RunReport],
     ending: "asyncio.Future[RunReport]",
     say: Callable[[str], None],
 ) -> None:
     told: set[str] = set()
     while not ending.done():
-        status = await status_of(handle)
+        status = await _status(client, handle, ending)
         lines = (
             []
             if status is None

@@ -48,11 +48,18 @@ def load_catalog(path: Path) -> Catalog:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CatalogError(f"{path}:{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise CatalogError(f"{path}: not YAML: {error}") from None
+    except RecursionError:
+        raise CatalogError(f"{path}: an alias that holds itself, or too many levels") from None
     if root is None or not isinstance(content, dict):
-        raise CatalogError(f"{path}: empty; a catalog has organization, providers and projects")
-    return parse_catalog(content, str(path), dict(_marks(root, (), str(path))))
+        what = "empty" if content is None else "not a mapping"
+        raise CatalogError(f"{path}: {what}; a catalog has organization, providers and projects")
+    try:
+        marks = dict(_marks(root, (), str(path)))
+    except RecursionError:
+        raise CatalogError(f"{path}: an alias that holds itself, or too many levels") from None
+    return parse_catalog(content, str(path), marks)
 
 
 def _marks(

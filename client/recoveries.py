@@ -19,7 +19,6 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from client.errors import AlreadyRunningError, NobodyPollsError, RunEndedError
 from domain.recovery import (
@@ -52,7 +51,8 @@ from workflows.short import (
 
 Answer = TypeVar("Answer")
 
-_POLLER_PATIENCE = 6.0
+_POLLER_PATIENCE = 5.0
+_LOOK_AGAIN = 5.0
 _DAY = timedelta(days=1)
 
 
@@ -61,6 +61,7 @@ class StartedRun(Value):
 
     workflow_id: str
     run_id: str
+    temporal_run_id: str
 
 
 def whoami() -> str:
@@ -99,6 +100,11 @@ def workflow_id(mode: Mode, path: str) -> str:
     return f"{'drill' if mode is Mode.DRILL else 'restore'}:{path}"
 
 
+def queue_of(workflow: str) -> str:
+    """Return the task queue of a workflow id."""
+    return DRILL_QUEUE if workflow.startswith("drill:") else RECOVERY_QUEUE
+
+
 async def require_pollers(client: Client, queue: str) -> None:
     """Return once somebody polls `queue` for workflows.
 
@@ -132,9 +138,9 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
         AlreadyRunningError: with the id of the run that holds the lock.
         NobodyPollsError: no worker would take it.
     """
-    queue = DRILL_QUEUE if request.mode is Mode.DRILL else RECOVERY_QUEUE
-    await require_pollers(client, queue)
     name = workflow_id(request.mode, request.resource.path)
+    queue = queue_of(name)
+    await require_pollers(client, queue)
     attributes = {
         RESOURCE: request.resource.path,
         KIND: request.resource.kind.value,
@@ -142,7 +148,7 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
         RUN: request.id,
     }
     try:
-        await client.start_workflow(
+        handle = await client.start_workflow(
             DatabaseRestoreWorkflow.run,
             request,
             id=name,
@@ -157,10 +163,19 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
         )
     except WorkflowAlreadyStartedError:
         raise AlreadyRunningError(
-            f"{request.resource.path} is being restored already, by run {name}; follow it with "
-            f"`refloat run watch {name}`"
+            f"{request.resource.path} is being restored or released already, by {name}; follow it "
+            f"with `refloat run watch {name}`"
         ) from None
-    return StartedRun(workflow_id=name, run_id=request.id)
+    return StartedRun(
+        workflow_id=name, run_id=request.id, temporal_run_id=handle.first_execution_run_id or ""
+    )
+
+
+def handle_of(client: Client, started: StartedRun) -> WorkflowHandle[Any, RunReport]:
+    """Return the very run that was started; a listing may still show the one before it."""
+    return client.get_workflow_handle_for(
+        DatabaseRestoreWorkflow.run, started.workflow_id, run_id=started.temporal_run_id
+    )
 
 
 def ended(error: WorkflowFailureError) -> RunEndedError:
@@ -194,16 +209,29 @@ async def await_report(handle: WorkflowHandle[Any, RunReport]) -> RunReport:
         raise told from None
 
 
+async def _while_polled(client: Client, queue: str, answer: Awaitable[Answer]) -> Answer:
+    """Return the answer; stop waiting for it once no worker is left that could give it."""
+    waiting = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait([waiting], timeout=_LOOK_AGAIN))[0]:
+            await require_pollers(client, queue)
+        return await waiting
+    finally:
+        waiting.cancel()
+
+
 async def _short(client: Client, name: str, run: Callable[[str], Awaitable[Answer]]) -> Answer:
     await require_pollers(client, RECOVERY_QUEUE)
     try:
-        return await run(f"{name}:{uuid.uuid4().hex[:8]}")
+        unique = f"{name}:{uuid.uuid4().hex[:8]}"
+        return await _while_polled(client, RECOVERY_QUEUE, run(unique))
     except WorkflowFailureError as error:
         raise ended(error) from None
     except WorkflowAlreadyStartedError:
-        raise AlreadyRunningError(f"{name} is under way already") from None
-    except RPCError as error:
-        raise RunEndedError(f"Temporal said: {error.message}", "", None) from None
+        path = name.partition(":")[2]
+        raise AlreadyRunningError(
+            f"{path} is being restored or released already; `refloat run list` shows by what"
+        ) from None
 
 
 async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:

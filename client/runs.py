@@ -1,8 +1,10 @@
 """Finds runs, tells where they stand, and passes on what people decide."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,18 +17,21 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import DeniedError, RunEndedError, UnknownRunError
-from client.recoveries import await_report, whoami
+from client.recoveries import await_report, queue_of, require_pollers, whoami, workflow_id
 from domain.recovery import Progress
 from domain.report import RunReport, RunStatus
+from domain.resources import Mode
 from workflows.attributes import MODE, PHASE, RESOURCE, RUN, VERDICT
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import ApprovalGiven
 
 _QUERY = "WorkflowType = 'DatabaseRestoreWorkflow'"
-_SHORTEST = 6
+_RUN_ID = re.compile(r"[0-9a-f]{6,32}")
+_LISTING_PATIENCE = 2.0
+_ANSWER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -61,39 +66,88 @@ def _line(execution: WorkflowExecution) -> RunLine:
 
 async def list_runs(client: Client, limit: int = 50) -> list[RunLine]:
     """Return the newest runs first."""
-    found = [_line(one) async for one in _listed(client, limit)]
+    found = [_line(one) async for one in client.list_workflows(_QUERY, limit=limit)]
     return sorted(found, key=lambda line: line.started_at, reverse=True)
-
-
-async def _listed(client: Client, limit: int) -> AsyncIterator[WorkflowExecution]:
-    async for execution in client.list_workflows(_QUERY, limit=limit):
-        yield execution
 
 
 async def find_run(client: Client, wanted: str) -> WorkflowHandle[Any, RunReport]:
     """Return the run of a run id (or its beginning), a workflow id or a resource path.
 
     Raises:
-        UnknownRunError: there is none.
+        UnknownRunError: there is none, or several begin so.
     """
-    for line in await list_runs(client, 500):
-        by_id = len(wanted) >= _SHORTEST and line.run_id.startswith(wanted)
-        if by_id or wanted in {line.workflow_id, line.resource}:
-            return client.get_workflow_handle_for(
-                DatabaseRestoreWorkflow.run, line.workflow_id, run_id=line.temporal_run_id
+    if _RUN_ID.fullmatch(wanted):
+        found = await _by_run_id(client, wanted)
+    else:
+        names = [wanted] if ":" in wanted else [workflow_id(mode, wanted) for mode in Mode]
+        newest = [one for name in names if (one := await _newest(client, name))]
+        found = max(newest, key=lambda one: one.start_time, default=None)
+    if found is None:
+        raise UnknownRunError(f"no run {wanted!r}; `refloat run list` shows all")
+    return client.get_workflow_handle_for(
+        DatabaseRestoreWorkflow.run, found.id, run_id=found.run_id
+    )
+
+
+async def _by_run_id(client: Client, beginning: str) -> WorkflowExecution | None:
+    """Look a while longer: a run of a moment ago is not listed yet."""
+    deadline = asyncio.get_running_loop().time() + _LISTING_PATIENCE
+    while True:
+        found = await _matching(client, f"RefloatRun STARTS_WITH '{beginning}'", limit=20)
+        if len({one.typed_search_attributes.get(RUN) for one in found}) > 1:
+            raise UnknownRunError(f"several runs begin with {beginning!r}; write more of the id")
+        if found or asyncio.get_running_loop().time() > deadline:
+            return max(found, key=lambda one: one.start_time, default=None)
+        await asyncio.sleep(0.3)
+
+
+async def _newest(client: Client, name: str) -> WorkflowExecution | None:
+    """Return the last restore of a workflow id; a release may have used the id since."""
+    try:
+        described = await client.get_workflow_handle(name).describe()
+    except RPCError as error:
+        if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
+            return None
+        raise
+    if described.workflow_type == "DatabaseRestoreWorkflow":
+        return described
+    found = await _matching(client, f"WorkflowId = {_quoted(name)}", limit=1)
+    return found[0] if found else None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+async def _matching(client: Client, condition: str, limit: int) -> list[WorkflowExecution]:
+    query = f"{_QUERY} AND {condition}"
+    return [execution async for execution in client.list_workflows(query, limit=limit)]
+
+
+async def last_reports(client: Client, path: str) -> list[RunReport]:
+    """Return the report of the last incident and of the last drill of a resource, where it has any."""
+    reports = []
+    for mode in Mode:
+        ended = await _matching(
+            client,
+            f"RefloatResource = {_quoted(path)} AND RefloatMode = '{mode.value}' "
+            "AND ExecutionStatus IN ('Completed', 'Failed')",
+            limit=1,
+        )
+        for one in ended:
+            handle = client.get_workflow_handle_for(
+                DatabaseRestoreWorkflow.run, one.id, run_id=one.run_id
             )
-    try:  # a run of a moment ago is not listed yet, but is known by its workflow id
-        handle = client.get_workflow_handle_for(DatabaseRestoreWorkflow.run, wanted)
-        await handle.describe()
-    except RPCError:
-        raise UnknownRunError(f"no run {wanted!r}; `refloat run list` shows all") from None
-    return handle
+            with contextlib.suppress(RunEndedError):
+                reports.append(await await_report(handle))
+    return reports
 
 
 async def status_of(handle: WorkflowHandle[Any, RunReport]) -> RunStatus | None:
     """Return where a run stands, or None while no worker answers for it."""
     try:
-        return await handle.query(DatabaseRestoreWorkflow.status)
+        return await handle.query(DatabaseRestoreWorkflow.status, rpc_timeout=_ANSWER)
     except (RPCError, WorkflowQueryFailedError):
         return None
 
@@ -120,20 +174,27 @@ async def report_of(handle: WorkflowHandle[Any, RunReport]) -> RunReport:
     Raises:
         RunEndedError: it still runs, or it ended without a report.
     """
-    described = await handle.describe()
-    if described.status is WorkflowExecutionStatus.RUNNING:
+    if not await has_ended(handle):
         raise RunEndedError(
             f"{handle.id} still runs; `refloat run watch {handle.id}` follows it", ""
         )
     return await await_report(handle)
 
 
-async def approve(handle: WorkflowHandle[Any, RunReport], note: str) -> None:
+async def has_ended(handle: WorkflowHandle[Any, RunReport]) -> bool:
+    """Return whether a run is over, which Temporal knows without a worker."""
+    return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+
+async def approve(client: Client, handle: WorkflowHandle[Any, RunReport], note: str) -> None:
     """Say yes to a run's plan, as the account that runs this process.
 
     Raises:
         DeniedError: with the run's own reason.
+        NobodyPollsError: no worker would hear it.
     """
+    if not await has_ended(handle):
+        await require_pollers(client, queue_of(handle.id))
     try:
         await handle.execute_update(
             DatabaseRestoreWorkflow.approve, ApprovalGiven(by=whoami(), note=note)

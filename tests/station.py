@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from domain.catalog import Catalog, parse_catalog
-from domain.errors import NotYetError
+from domain.errors import NotYetError, ProviderUnavailableError
 from domain.provider import DatabaseProvider
 from domain.recovery import (
     Progress,
@@ -151,6 +151,7 @@ class Station:
             password=self.password,
             autocommit=True,
             connect_timeout=5,
+            options="-c search_path=public",
         ) as held:
             yield held
 
@@ -230,7 +231,7 @@ class Station:
         while True:
             try:
                 return self.provider.recovery.poll_restore(self.resource, handle)
-            except NotYetError:
+            except (NotYetError, ProviderUnavailableError):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
 

@@ -240,7 +240,7 @@ class LogReader:
     def sum_up(self, number: int, folder: Path, before: LogSummary | None) -> LogSummary:
         """Return the summary of segment `number`, whose successor is readable in `folder` too."""
         segments = self.archive.segments
-        reading = Reading(self.binaries, folder, segments, segments.start(number))
+        reading = Reading(self.binaries, folder, segments, number, number + 1)
         summing = Summing(self.archive.names(), before.creating if before else ())
         end = (number + 1) * segments.size
         last: str | None = None
@@ -263,7 +263,7 @@ class LogReader:
         segments = self.archive.segments
         before = self.archive.summary(unsealed[0] - 1)
         with readable(self.archive, unsealed[0], unsealed[-1], self.master) as folder:
-            reading = Reading(self.binaries, folder, segments, segments.start(unsealed[0]))
+            reading = Reading(self.binaries, folder, segments, unsealed[0], unsealed[-1])
             summing = Summing(self.archive.names(), before.creating if before else ())
             last: str | None = None
             for record in reading:
@@ -339,7 +339,7 @@ class LogReader:
         last = stretch.last if open_end else min(number + 1, stretch.last)
         with readable(self.archive, number, last, self.master) as folder:
             for record in Reading(
-                self.binaries, folder, segments, segments.start(number), ("Transaction",)
+                self.binaries, folder, segments, number, last, ("Transaction",)
             ):
                 found = commit_of(record)
                 inside = open_end or parse_lsn(record.lsn) < (number + 1) * segments.size

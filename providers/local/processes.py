@@ -30,6 +30,9 @@ def started_at(pid: int) -> float | None:
         return None
 
 
+_STARTED: list["subprocess.Popen[bytes]"] = []  # they outlive us on purpose: never collected
+
+
 class Daemon:
     """One child process with its pid file and log."""
 
@@ -76,6 +79,7 @@ class Daemon:
                 group=account.gid if account else None,
                 extra_groups=[] if account and account.uid is not None else None,
             )
+        _STARTED.append(self._child)
         self.exit_code = None
         created = started_at(self._child.pid) or time.time()
         write_record(self.pidfile, PidRecord(pid=self._child.pid, created=created))

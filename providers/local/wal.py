@@ -129,7 +129,8 @@ class Reading:
     binaries: Binaries
     folder: Path
     segments: Segments
-    start: str
+    first: int
+    last: int
     managers: tuple[str, ...] = ("Transaction", "Storage", "XLOG")
     xid: int | None = None
     last_record: str | None = None
@@ -137,21 +138,24 @@ class Reading:
     _lines: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records from the first one that begins at or after `start`."""
+        """Yield the records from the first one that begins in segment `first`."""
         process = self._begin()
         assert process.stdout is not None
         assert process.stderr is not None
-        with process.stdout, process.stderr:
-            for line in process.stdout:
-                found = _LINE.match(line)
-                if found:
-                    yield Record(
-                        lsn=tidy_lsn(found["lsn"]),
-                        xid=int(found["xid"]),
-                        rmgr=found["rmgr"],
-                        desc=found["desc"],
-                    )
-            self._finish(process.stderr.read())
+        try:
+            with process.stdout, process.stderr:
+                for line in process.stdout:
+                    found = _LINE.match(line)
+                    if found:
+                        yield Record(
+                            lsn=tidy_lsn(found["lsn"]),
+                            xid=int(found["xid"]),
+                            rmgr=found["rmgr"],
+                            desc=found["desc"],
+                        )
+                self._finish(process.stderr.read())
+        finally:
+            process.kill()  # a reader that saw enough leaves before the end
             process.wait()
 
     def _begin(self) -> "subprocess.Popen[str]":
@@ -162,12 +166,11 @@ class Reading:
                 self.binaries["pg_waldump"],
                 "-p",
                 str(self.folder),
-                "-s",
-                self.start,
-                "-t",
-                str(self.segments.timeline),
                 *chosen,
                 *only,
+                # both named: else the program learns the segment size from any file, an empty one too
+                self.segments.name(self.first),
+                self.segments.name(self.last),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
