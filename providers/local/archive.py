@@ -338,9 +338,7 @@ class LogReader:
         open_end = not self.archive.sealed(number).exists()
         last = stretch.last if open_end else min(number + 1, stretch.last)
         with readable(self.archive, number, last, self.master) as folder:
-            for record in Reading(
-                self.binaries, folder, segments, number, last, ("Transaction",)
-            ):
+            for record in Reading(self.binaries, folder, segments, number, last, ("Transaction",)):
                 found = commit_of(record)
                 inside = open_end or parse_lsn(record.lsn) < (number + 1) * segments.size
                 if found and inside:

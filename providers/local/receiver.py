@@ -345,4 +345,6 @@ class Follower:
         if receiver_too:
             self.receiver.stop()
             with contextlib.suppress(FileNotFoundError):
-                (self.following.archive.spool / f"pass-{self.following.resource.connection.user}").unlink()
+                (
+                    self.following.archive.spool / f"pass-{self.following.resource.connection.user}"
+                ).unlink()

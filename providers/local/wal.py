@@ -279,9 +279,9 @@ def _acts(rest: str, names: Names, *, created: bool) -> tuple[str, ...]:
     removed = _RELS.search(rest)
     if not removed:
         return ()
-    dropped = [
-        names.of_oid(oid) for _, oid in _DROPPED.findall(rest.partition("dropped stats:")[2])
-    ]
+    gone = [oid for _, oid in _DROPPED.findall(rest.partition("dropped stats:")[2])]
+    # a rewrite drops a table of its own that never had a name
+    dropped = [names.of_oid(oid) for oid in gone if not created or oid in names.by_oid]
     acts = [f"dropped {name}" for name in dropped if name]
     if not dropped or created:
         nodes = [path.rpartition("/")[2] for path in removed[1].split()]

@@ -23,7 +23,10 @@ WINDOWS = [
 @pytest.mark.parametrize(
     ("moment", "told"),
     [
-        (T - HOUR, "before the recovery window opens.*earliest possible time is 2026-03-01T09:00:00Z"),
+        (
+            T - HOUR,
+            "before the recovery window opens.*earliest possible time is 2026-03-01T09:00:00Z",
+        ),
         (T + 4 * HOUR, "after the recovery window closes.*2026-03-01T12:00:00Z.*--latest"),
         (T + 1.5 * HOUR, "gap of the archive, from 2026-03-01T10:00:00Z to 2026-03-01T11:00:00Z"),
         (T + 99 * HOUR, "in the future"),
@@ -99,7 +102,10 @@ def test_spans_are_read_and_shown() -> None:
 def test_every_error_is_in_the_drawing() -> None:
     drawing = domain.errors.__doc__ or ""
 
-    missing = [error.__name__ for error in concrete_errors() if error.__module__ == "domain.errors"
-               and error.__name__ not in drawing]
+    missing = [
+        error.__name__
+        for error in concrete_errors()
+        if error.__module__ == "domain.errors" and error.__name__ not in drawing
+    ]
 
     assert missing == []

@@ -36,16 +36,25 @@ def test_every_kind_of_damage_is_detected_and_names_the_file() -> None:
     size = CHUNK + 16
     header = len(sealed) - 3 * size - 17 - 16
     swapped = (
-        sealed[:header] + sealed[header + size : header + 2 * size]
-        + sealed[header : header + size] + sealed[header + 2 * size :]
+        sealed[:header]
+        + sealed[header + size : header + 2 * size]
+        + sealed[header : header + size]
+        + sealed[header + 2 * size :]
     )
     damaged = [
-        _flip(sealed, 3), _flip(sealed, 20), _flip(sealed, header + 5), _flip(sealed, len(sealed) - 1),
-        sealed[:-1], sealed[: header + size], sealed + b"x", swapped, b"",
+        _flip(sealed, 3),
+        _flip(sealed, 20),
+        _flip(sealed, header + 5),
+        _flip(sealed, len(sealed) - 1),
+        sealed[:-1],
+        sealed[: header + size],
+        sealed + b"x",
+        swapped,
+        b"",
     ]
 
     for bad in damaged:
-        with pytest.raises(BackupDamagedError, match="base.tar"):
+        with pytest.raises(BackupDamagedError, match=r"base\.tar"):
             _open(bad)
 
 
