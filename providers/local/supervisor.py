@@ -129,7 +129,7 @@ class InstanceSupervisor:
         """Tick; a named error is told once and tried again, never the end of the supervisor."""
         try:
             self.tick()
-        except RecoveryError as error:
+        except (RecoveryError, OSError) as error:  # a folder may be removed while it is looked at
             if str(error) != self._told:
                 _LOG.warning("%s: %s", self.resource.path, error)
             self._told = str(error)
