@@ -1,9 +1,8 @@
 """The applications that use a database: pointed elsewhere, asked how they are."""
 
 from activities.errors import step
-from activities.steps import SwitchConsumer, TurnBackConsumer
+from activities.steps import Address, SwitchConsumer
 from domain.provider import Consumers
-from domain.recovery import CutoverRecord
 from domain.resources import Consumer
 
 
@@ -13,15 +12,15 @@ class ConsumerActivities:
     def __init__(self, consumers: Consumers) -> None:
         self._consumers = consumers
 
-    @step("consumer.switch")
-    def switch(self, switch: SwitchConsumer) -> CutoverRecord:
-        """Point a consumer to the new server."""
-        return self._consumers.switch(switch.consumer, switch.host, switch.port)
+    @step("consumer.locate")
+    def locate(self, consumer: Consumer) -> Address:
+        """Return where a consumer points now."""
+        return Address(address=self._consumers.address(consumer))
 
-    @step("consumer.turn_back")
-    def turn_back(self, back: TurnBackConsumer) -> None:
-        """Point a consumer to where it was."""
-        self._consumers.turn_back(back.consumer, back.record)
+    @step("consumer.switch")
+    def switch(self, switch: SwitchConsumer) -> None:
+        """Point a consumer to a server."""
+        self._consumers.switch(switch.consumer, switch.address)
 
     @step("consumer.await_healthy")
     def await_healthy(self, consumer: Consumer) -> None:

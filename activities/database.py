@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from activities.errors import beating, step
+from activities.errors import progress, step
 from activities.steps import (
     Examination,
     Examine,
     OnRestored,
     OnServer,
     StartRestore,
-    Superseded,
     SuspectSearch,
     TransferRestore,
     newest,
@@ -26,6 +25,7 @@ from domain.recovery import (
     ServerDescription,
     SettingDifference,
     Snapshot,
+    Superseded,
     Suspect,
 )
 from domain.resources import ProtectedResource
@@ -100,10 +100,9 @@ class RestoreActivities(_OverProviders):
     @step("restore.transfer")
     def transfer(self, transfer: TransferRestore) -> None:
         """Do this process's own part, with progress."""
-        with beating() as progress:
-            self._of(transfer.resource).recovery.transfer(
-                transfer.resource, transfer.point, transfer.handle, progress
-            )
+        self._of(transfer.resource).recovery.transfer(
+            transfer.resource, transfer.point, transfer.handle, progress()
+        )
 
     @step("restore.await")
     def await_restore(self, on: OnServer) -> RestoredResource:
@@ -133,13 +132,12 @@ class CutoverActivities(_OverProviders):
     @step("cutover.protect")
     def protect(self, on: OnServer) -> None:
         """Give the new server its own archive and base backup."""
-        with beating() as progress:
-            self._of(on.resource).cutover.protect(on.resource, on.handle, progress)
+        self._of(on.resource).cutover.protect(on.resource, on.handle, progress())
 
     @step("cutover.promote")
     def promote(self, on: OnServer) -> Superseded:
         """Make the new server what the path means."""
-        return Superseded(server=self._of(on.resource).cutover.promote(on.resource, on.handle))
+        return self._of(on.resource).cutover.promote(on.resource, on.handle)
 
     @step("cutover.demote")
     def demote(self, on: OnServer) -> None:
@@ -149,8 +147,7 @@ class CutoverActivities(_OverProviders):
     @step("cutover.release")
     def release(self, resource: ProtectedResource) -> list[str]:
         """Delete what is superseded."""
-        with beating():
-            return list(self._of(resource).cutover.release(resource))
+        return list(self._of(resource).cutover.release(resource))
 
 
 def all_steps(*groups: object) -> Sequence[Activity]:

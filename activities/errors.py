@@ -1,4 +1,4 @@
-"""The one place where a domain error becomes a Temporal failure."""
+"""The one place where a domain error becomes a Temporal failure, and where every step beats."""
 
 import contextvars
 import functools
@@ -45,7 +45,8 @@ def step(name: str) -> Callable[[Callable[Parameters, Answer]], Callable[Paramet
         @functools.wraps(method)
         def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
             try:
-                return method(*args, **kwargs)
+                with _beating():
+                    return method(*args, **kwargs)
             except RecoveryError as error:
                 raise as_failure(error) from None
 
@@ -54,28 +55,47 @@ def step(name: str) -> Callable[[Callable[Parameters, Answer]], Callable[Paramet
     return made
 
 
-@contextmanager
-def beating() -> Iterator[ReportProgress]:
-    """Heartbeat once a second while the block runs; the callback notes progress and hears a cancel.
+class _Beat:
+    """Heartbeats once a second, with the progress noted last."""
 
-    The beat proves that the process lives; deadlines prove that the work moves.
-    """
-    stop, latest = threading.Event(), [Progress(what="begin")]
+    def __init__(self) -> None:
+        self.latest = Progress(what="begin")
+        self.stop = threading.Event()
 
-    def beat() -> None:
-        while not stop.wait(_BEAT_SECONDS):
-            activity.heartbeat(latest[0])
+    def run(self) -> None:
+        """Beat until told to stop."""
+        while not self.stop.wait(_BEAT_SECONDS):
+            activity.heartbeat(self.latest)
 
-    def note(progress: Progress) -> None:
-        latest[0] = progress
+    def note(self, progress: Progress) -> None:
+        """Tell progress now, and hear a cancel."""
+        self.latest = progress
         activity.heartbeat(progress)
         if activity.is_cancelled():
             raise StoppedError(f"stopped on request: {progress}")
 
-    beater = threading.Thread(target=contextvars.copy_context().run, args=(beat,), daemon=True)
+
+_BEAT: contextvars.ContextVar[_Beat] = contextvars.ContextVar("beat")
+
+
+@contextmanager
+def _beating() -> Iterator[None]:
+    """Heartbeat while the block runs, so that a step of a killed worker is soon taken over.
+
+    The beat proves that the process lives; deadlines prove that the work moves.
+    """
+    beat = _Beat()
+    token = _BEAT.set(beat)
+    beater = threading.Thread(target=contextvars.copy_context().run, args=(beat.run,), daemon=True)
     beater.start()
     try:
-        yield note
+        yield
     finally:
-        stop.set()
+        beat.stop.set()
         beater.join()
+        _BEAT.reset(token)
+
+
+def progress() -> ReportProgress:
+    """Return the callback by which the running step tells its progress and hears a cancel."""
+    return _BEAT.get().note

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from domain.checks import Finding
 from domain.clock import Phase, PhaseEstimate
 from domain.recovery import (
-    CutoverRecord,
     RecoveryPoint,
     RecoveryWindow,
     RestoredResource,
@@ -94,24 +93,16 @@ class MarkedPoint(Value):
 
 
 class SwitchConsumer(Value):
-    """Point a consumer to a server."""
+    """Point a consumer to the `host:port` of a server."""
 
     consumer: Consumer
-    host: str
-    port: int
+    address: str
 
 
-class TurnBackConsumer(Value):
-    """Point a consumer to where it was."""
+class Address(Value):
+    """Where a consumer points, as `host:port`."""
 
-    consumer: Consumer
-    record: CutoverRecord
-
-
-class Superseded(Value):
-    """Name of the server that a path meant before."""
-
-    server: str | None
+    address: str
 
 
 class SuspectSearch(Value):

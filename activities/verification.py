@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from activities.errors import beating, step
+from activities.errors import progress, step
 from activities.steps import MarkedPoint, OnRestored, TakeSnapshot
 from domain.checks import Finding, compare_content, compare_counts, judge_sql
 from domain.errors import UnsupportedResourceError
@@ -19,23 +19,20 @@ class VerificationActivities:
     @step("snapshot.create")
     def create_snapshot(self, take: TakeSnapshot) -> Snapshot:
         """Take a snapshot and, where the server allows it, its proof."""
-        provider = self._providers[take.resource.provider]
-        with beating() as progress:
-            snapshot = provider.snapshots.create(
-                take.resource, key=take.key, name=take.name, progress=progress
-            )
-            if snapshot.proven:
-                return snapshot
-            server = provider.points.describe(take.resource)
-            handle = RestoreHandle(
-                server=server.name, host=server.host, port=server.port, run_id=""
-            )
-            try:
-                proof = self._questions.take_proof(handle, take.resource.connection, progress)
-            except UnsupportedResourceError:
-                return snapshot  # kept without proof, and shown so
-            provider.snapshots.attach_proof(take.resource, snapshot.id, proof)
-            return snapshot.model_copy(update={"proven": True, "lsn": proof.lsn})
+        provider, tell = self._providers[take.resource.provider], progress()
+        snapshot = provider.snapshots.create(
+            take.resource, key=take.key, name=take.name, progress=tell
+        )
+        if snapshot.proven:
+            return snapshot
+        server = provider.points.describe(take.resource)
+        handle = RestoreHandle(server=server.name, host=server.host, port=server.port, run_id="")
+        try:
+            proof = self._questions.take_proof(handle, take.resource.connection, tell)
+        except UnsupportedResourceError:
+            return snapshot  # kept without proof, and shown so
+        provider.snapshots.attach_proof(take.resource, snapshot.id, proof)
+        return snapshot.model_copy(update={"proven": True, "lsn": proof.lsn})
 
     @step("snapshot.mark")
     def mark(self, take: TakeSnapshot) -> MarkedPoint:
@@ -49,25 +46,24 @@ class VerificationActivities:
     def verify(self, on: OnRestored) -> list[Finding]:
         """Return every finding on what was restored: the point, the content, the pages, the checks."""
         connection, server = on.resource.connection, on.restored.handle
-        with beating() as progress:
-            findings = list(
-                self._questions.point_reached(
-                    on.restored, on.point, connection, on.resource.heartbeat_table
-                )
+        findings = list(
+            self._questions.point_reached(
+                on.restored, on.point, connection, on.resource.heartbeat_table
             )
-            findings.append(self._content(on, progress))
-            findings += self._questions.integrity(server, connection, progress)
-            for check in on.resource.checks:
-                answer = self._questions.ask(server, connection, check)
-                findings.append(judge_sql(check, answer, on.point.time))
+        )
+        findings.append(self._content(on, progress()))
+        findings += self._questions.integrity(server, connection, progress())
+        for check in on.resource.checks:
+            answer = self._questions.ask(server, connection, check)
+            findings.append(judge_sql(check, answer, on.point.time))
         return findings
 
-    def _content(self, on: OnRestored, progress: ReportProgress) -> Finding:
+    def _content(self, on: OnRestored, tell: ReportProgress) -> Finding:
         snapshots = self._providers[on.resource.provider].snapshots
         connection, server = on.resource.connection, on.restored.handle
         proof = snapshots.proof(on.resource, on.point)
         if proof is not None:
-            seen = self._questions.content(server, connection, on.point.lsn, progress, hashed=True)
+            seen = self._questions.content(server, connection, on.point.lsn, tell, hashed=True)
             return compare_content(proof, seen)
-        seen = self._questions.content(server, connection, on.point.lsn, progress, hashed=False)
+        seen = self._questions.content(server, connection, on.point.lsn, tell, hashed=False)
         return compare_counts(snapshots.last_proof(on.resource, on.point), seen)

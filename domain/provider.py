@@ -12,7 +12,6 @@ from typing import Protocol, TypeAlias
 from domain.checks import Finding, ProofPoint, SqlAnswer
 from domain.clock import Phase
 from domain.recovery import (
-    CutoverRecord,
     Progress,
     RecoveryPoint,
     RecoveryWindow,
@@ -21,6 +20,7 @@ from domain.recovery import (
     ServerDescription,
     SettingDifference,
     Snapshot,
+    Superseded,
     Suspect,
     Target,
 )
@@ -154,8 +154,12 @@ class Cutover(Protocol):
         """Note that a run ended without cutover and its server stays until it is released."""
         ...
 
-    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> str | None:
-        """Make the new server what the path means, fence the old one and return its name."""
+    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> Superseded:
+        """Fence the old server, softly and reversibly, and make the new one what the path means.
+
+        An old server that does not answer cannot be fenced now: the answer says so, and it is
+        fenced when it comes back.
+        """
         ...
 
     def demote(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
@@ -174,16 +178,19 @@ class Cutover(Protocol):
 class Consumers(Protocol):
     """Points the applications that use a database to another server."""
 
-    def switch(self, consumer: Consumer, host: str, port: int) -> CutoverRecord:
-        """Point the consumer there and restart it; harmless when it points there already."""
+    def address(self, consumer: Consumer) -> str:
+        """Return the `host:port` that the consumer's setting names now."""
         ...
 
-    def turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
-        """Undo `switch`."""
+    def switch(self, consumer: Consumer, address: str) -> None:
+        """Point the consumer to `host:port` and restart it.
+
+        A second call for the same address restarts it only where the first did not get so far.
+        """
         ...
 
     def require_healthy(self, consumer: Consumer) -> None:
-        """Return when the consumer works; raise `NotYetError` with what it answered instead."""
+        """Return when the restarted consumer works; raise `NotYetError` with what it says instead."""
         ...
 
 

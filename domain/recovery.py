@@ -281,6 +281,13 @@ class SettingDifference(Value):
     why: str = ""
 
 
+class Superseded(Value):
+    """The server that a path meant before a cutover, and whether it is kept from taking writes."""
+
+    server: str | None
+    fenced: bool = True
+
+
 class CutoverRecord(Value):
     """What a cutover changed, enough to turn it back."""
 

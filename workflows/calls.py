@@ -1,5 +1,6 @@
 """How workflows call activities: every call with its deadlines, on the provider's own queue."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -12,6 +13,8 @@ from temporalio.workflow import ActivityCancellationType, ActivityConfig
 with workflow.unsafe.imports_passed_through():
     from domain.resources import ProtectedResource
 
+Owner = TypeVar("Owner")
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 _RETRY = RetryPolicy(
@@ -19,6 +22,7 @@ _RETRY = RetryPolicy(
     maximum_interval=timedelta(seconds=15),
     non_retryable_error_types=["PayloadsTooLarge"],
 )
+_BRIEFLY = timedelta(seconds=5)
 _POLLING = RetryPolicy(initial_interval=timedelta(milliseconds=250), backoff_coefficient=1.0)
 
 
@@ -33,6 +37,7 @@ def short(resource: ProtectedResource, summary: str) -> ActivityConfig:
         task_queue=queue_of(resource),
         start_to_close_timeout=timedelta(seconds=60),
         schedule_to_close_timeout=timedelta(minutes=10),
+        heartbeat_timeout=_BRIEFLY,
         retry_policy=_RETRY,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
@@ -45,7 +50,7 @@ def long(resource: ProtectedResource, summary: str) -> ActivityConfig:
         task_queue=queue_of(resource),
         start_to_close_timeout=timedelta(hours=12),
         schedule_to_close_timeout=timedelta(hours=24),
-        heartbeat_timeout=timedelta(seconds=6),
+        heartbeat_timeout=timedelta(seconds=10),
         retry_policy=_RETRY,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
@@ -58,10 +63,28 @@ def polling(resource: ProtectedResource, summary: str, within: timedelta) -> Act
         task_queue=queue_of(resource),
         start_to_close_timeout=timedelta(seconds=15),
         schedule_to_close_timeout=within,
+        heartbeat_timeout=_BRIEFLY,
         retry_policy=_POLLING,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
     )
+
+
+async def perform(
+    method: Callable[[Owner, Asked], Answer], asked: Asked, options: ActivityConfig
+) -> Answer:
+    """Run one activity and return its answer, unless the run was cancelled meanwhile.
+
+    An activity that is waited for although the run was cancelled may still succeed; the SDK then
+    returns its answer and the cancel would be lost.
+
+    Raises:
+        asyncio.CancelledError: the run was cancelled while the activity ran.
+    """
+    answer = await workflow.execute_activity_method(method, asked, **options)
+    if workflow.cancellation_reason() is not None:
+        raise asyncio.CancelledError
+    return answer
 
 
 def sentence_of(error: BaseException) -> tuple[str, str]:

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
         SwitchConsumer,
         TakeSnapshot,
         TransferRestore,
-        TurnBackConsumer,
     )
     from activities.verification import VerificationActivities
     from domain.clock import Phase
@@ -32,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.resources import Consumer, Mode
     from workflows.attributes import VERDICT
-    from workflows.calls import Undo, long, polling, sentence_of, short
+    from workflows.calls import Undo, long, perform, polling, sentence_of, short
     from workflows.planning import Prepared, needs_approval, prepare, told
     from workflows.reporting import Results, report_of
     from workflows.requests import ApprovalGiven
@@ -123,12 +122,12 @@ class DatabaseRestoreWorkflow:
 
     async def _mark_what_is_left(self) -> None:
         resource = self._request.resource
-        marked = await workflow.execute_activity_method(
+        marked = await perform(
             VerificationActivities.mark,
             TakeSnapshot(
                 resource=resource, key=self._request.id, name=f"before {self._request.id[:8]}"
             ),
-            **short(resource, "Mark the present state, if the server still answers"),
+            short(resource, "Mark the present state, if the server still answers"),
         )
         if marked.snapshot is None:
             self._clock.note("no safety snapshot: the present server does not answer")
@@ -140,24 +139,24 @@ class DatabaseRestoreWorkflow:
     async def _restore(self, prepared: Prepared) -> RestoredResource:
         resource, point = self._request.resource, prepared.plan.point
         self._undo.add("remove the new server", self._discard)
-        handle = await workflow.execute_activity_method(
+        handle = await perform(
             RestoreActivities.start_restore,
             StartRestore(
                 resource=resource, point=point, run_id=self._request.id, mode=self._request.mode
             ),
-            **short(resource, "Reserve name, folder and port of the new server"),
+            short(resource, "Reserve name, folder and port of the new server"),
         )
         self._results.handle = handle
         self._results.created.append(Creation(what="server", name=handle.server, kept=True))
-        await workflow.execute_activity_method(
+        await perform(
             RestoreActivities.transfer,
             TransferRestore(resource=resource, point=point, handle=handle),
-            **long(resource, "Unpack and verify the base backup, stage the log"),
+            long(resource, "Unpack and verify the base backup, stage the log"),
         )
-        restored = await workflow.execute_activity_method(
+        restored = await perform(
             RestoreActivities.await_restore,
             OnServer(resource=resource, handle=handle),
-            **polling(resource, "Wait until the log is replayed to the point", _DAY),
+            polling(resource, "Wait until the log is replayed to the point", _DAY),
         )
         self._results.restored = restored
         return restored
@@ -169,16 +168,16 @@ class DatabaseRestoreWorkflow:
             resource=resource, point=prepared.plan.point, restored=restored, mode=self._request.mode
         )
         self._results.settings = tuple(
-            await workflow.execute_activity_method(
+            await perform(
                 RestoreActivities.carry_over_settings,
                 on,
-                **short(resource, "Carry over the settings that a restore does not"),
+                short(resource, "Carry over the settings that a restore does not"),
             )
         )
-        findings = await workflow.execute_activity_method(
+        findings = await perform(
             VerificationActivities.verify,
             on,
-            **long(resource, "Prove the point reached, the content, the pages and the checks"),
+            long(resource, "Prove the point reached, the content, the pages and the checks"),
         )
         self._results.findings = tuple(findings)
         failed = [finding for finding in findings if finding.verdict.value == "failed"]
@@ -204,10 +203,10 @@ class DatabaseRestoreWorkflow:
             self._note_removed(not self._undo.left)
             return
         resource = self._request.resource
-        await workflow.execute_activity_method(
+        await perform(
             RestoreActivities.keep,
             OnServer(resource=resource, handle=handle),
-            **short(resource, "Keep the copy until it is released"),
+            short(resource, "Keep the copy until it is released"),
         )
         self._undo.forget()
         if not sound:
@@ -220,47 +219,59 @@ class DatabaseRestoreWorkflow:
         resource = self._request.resource
         on = OnServer(resource=resource, handle=handle)
         with self._clock.during(Phase.PROTECT):
-            await workflow.execute_activity_method(
+            await perform(
                 CutoverActivities.protect,
                 on,
-                **long(resource, "Give the new server its own archive and base backup"),
+                long(resource, "Give the new server its own archive and base backup"),
             )
         with self._clock.during(Phase.CUTOVER):
             self._undo.add("make the old server what the path means", self._demote)
-            superseded = await workflow.execute_activity_method(
+            superseded = await perform(
                 CutoverActivities.promote,
                 on,
-                **short(resource, "Make the new server what the path means; fence the old one"),
+                short(resource, "Make the new server what the path means; fence the old one"),
             )
             self._results.superseded = superseded.server
+            if not superseded.fenced:
+                self._clock.note(
+                    f"{superseded.server} does not answer, so it is not fenced: if it comes back "
+                    "it is set to read only"
+                )
             for consumer in resource.consumers:
                 await self._switch(consumer, handle)
         with self._clock.during(Phase.HEALTH):
             for consumer in resource.consumers:
                 within = consumer.health.within if consumer.health else timedelta(seconds=30)
-                await workflow.execute_activity_method(
+                await perform(
                     ConsumerActivities.await_healthy,
                     consumer,
-                    **polling(resource, f"Wait until {consumer.name} is healthy", within),
+                    polling(resource, f"Wait until {consumer.name} is healthy", within),
                 )
         self._clock.stop()
         self._undo.forget()
 
     async def _switch(self, consumer: Consumer, handle: RestoreHandle) -> None:
-        resource = self._request.resource
-        record = await workflow.execute_activity_method(
-            ConsumerActivities.switch,
-            SwitchConsumer(consumer=consumer, host=handle.host, port=handle.port),
-            **short(resource, f"Point {consumer.name} to the new server"),
+        resource, after = self._request.resource, f"{handle.host}:{handle.port}"
+        found = await perform(
+            ConsumerActivities.locate,
+            consumer,
+            short(resource, f"Note where {consumer.name} points"),
         )
+        before = found.address
+        self._undo.add(f"turn {consumer.name} back", lambda: self._turn_back(consumer, before))
+        await perform(
+            ConsumerActivities.switch,
+            SwitchConsumer(consumer=consumer, address=after),
+            short(resource, f"Point {consumer.name} to the new server"),
+        )
+        record = CutoverRecord(consumer=consumer.name, before=before, after=after)
         self._results.cutovers.append(record)
-        self._undo.add(f"turn {consumer.name} back", lambda: self._turn_back(consumer, record))
 
-    async def _turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
+    async def _turn_back(self, consumer: Consumer, before: str) -> None:
         await workflow.execute_activity_method(
-            ConsumerActivities.turn_back,
-            TurnBackConsumer(consumer=consumer, record=record),
-            **short(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
+            ConsumerActivities.switch,
+            SwitchConsumer(consumer=consumer, address=before),
+            **short(self._request.resource, f"Turn {consumer.name} back to {before}"),
         )
 
     async def _demote(self) -> None:
@@ -290,6 +301,7 @@ class DatabaseRestoreWorkflow:
             self._clock.note(f"undo, because {why}: {what}")
         await self._undo.run()
         self._results.superseded = None
+        self._results.cutovers.clear()
         self._note_removed(not self._undo.left)
 
     def _note_removed(self, removed: bool) -> None:  # noqa: FBT001 - the only argument

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.report import RestorePlan
     from domain.resources import Mode
     from domain.values import show_bytes, show_time
-    from workflows.calls import short
+    from workflows.calls import perform, short
 
 _COPY = (Phase.RESTORE, Phase.VERIFY)
 
@@ -46,17 +46,17 @@ def needs_approval(request: RestoreRequest) -> bool:
 async def prepare(request: RestoreRequest) -> Prepared:
     """Choose the exact point, look at every precondition and estimate each phase."""
     resource = request.resource
-    point = await workflow.execute_activity_method(
+    point = await perform(
         PointActivities.choose_recovery_point,
         request,
-        **short(resource, f"Find the exact point for {request.target}"),
+        short(resource, f"Find the exact point for {request.target}"),
     )
-    examination = await workflow.execute_activity_method(
+    examination = await perform(
         PointActivities.examine,
         Examine(resource=resource, point=point, mode=request.mode),
-        **short(resource, "Look at key, backup, log, room, port, programs"),
+        short(resource, "Look at key, backup, log, room, port, programs"),
     )
-    estimates = await workflow.execute_activity_method(
+    estimates = await perform(
         EvidenceActivities.estimate_phases,
         Estimate(
             path=resource.path,
@@ -64,7 +64,7 @@ async def prepare(request: RestoreRequest) -> Prepared:
             restored_bytes=point.restored_bytes,
             log_bytes=point.log_bytes,
         ),
-        **short(resource, "Estimate each phase from earlier runs"),
+        short(resource, "Estimate each phase from earlier runs"),
     )
     plan = RestorePlan(
         resource=resource.path,

@@ -99,8 +99,5 @@ class ReleaseWorkflow:
             CutoverActivities.release,
             resource,
             **polling(resource, "Delete what is superseded", timedelta(minutes=10))
-            | {
-                "heartbeat_timeout": timedelta(seconds=6),
-                "start_to_close_timeout": timedelta(minutes=5),
-            },
+            | {"start_to_close_timeout": timedelta(minutes=5)},
         )

@@ -5,14 +5,12 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from domain.errors import NotYetError, PreflightRefusedError, ServerFailedError
 from domain.provider import Consumers
-from domain.recovery import CutoverRecord
 from domain.resources import Consumer
 from domain.values import Value
 from providers.local.layout import read_record, write_record, write_text
@@ -25,7 +23,13 @@ class ApplicationRecord(Value):
     """What the supervisor does for an application; a new generation means a restart."""
 
     generation: int = 0
-    wanted: bool = True
+    address: str = ""
+
+
+class ApplicationStatus(Value):
+    """Which generation of an application the supervisor has started."""
+
+    generation: int
 
 
 def read_settings(path: Path) -> dict[str, str]:
@@ -51,27 +55,31 @@ class LocalConsumers(Consumers):
     def __init__(self, base: Path, root: Path) -> None:
         self._base, self._root = base, root
 
-    def switch(self, consumer: Consumer, host: str, port: int) -> CutoverRecord:
+    def address(self, consumer: Consumer) -> str:
+        """Return host and port of the consumer's database URL."""
+        _, url = self._setting(consumer)
+        return urlsplit(url).netloc.rpartition("@")[2]
+
+    def switch(self, consumer: Consumer, address: str) -> None:
         """Rewrite host and port in the consumer's database URL and restart it."""
         path, before = self._setting(consumer)
         parts = urlsplit(before)
-        login = parts.netloc.rpartition("@")[0]
-        netloc = f"{login}@{host}:{port}" if login else f"{host}:{port}"
+        login, at, _ = parts.netloc.rpartition("@")
+        netloc = f"{login}{at}{address}"
         after = urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment))
         if after != before:
             _rewrite(path, consumer.platform.variable, after)
-            self._restart(consumer)
-        return CutoverRecord(
-            consumer=consumer.name, before=f"{parts.hostname}:{parts.port}", after=f"{host}:{port}"
-        )
-
-    def turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
-        """Point the consumer to where it was."""
-        host, _, port = record.before.rpartition(":")
-        self.switch(consumer, host, int(port))
+        record = application_record(self._root, consumer.name)
+        known = read_record(record, ApplicationRecord) or ApplicationRecord()
+        if known.address != address:  # noted last: a restart that was cut short happens again
+            _restart(consumer)
+            write_record(
+                record, ApplicationRecord(generation=known.generation + 1, address=address)
+            )
 
     def require_healthy(self, consumer: Consumer) -> None:
         """Return when the health address answers 200; a consumer without one is taken at its word."""
+        self._require_restarted(consumer)
         if consumer.health is None:
             return
         if not consumer.health.url.startswith(("http://", "https://")):
@@ -105,21 +113,34 @@ class LocalConsumers(Consumers):
             )
         return path, settings[consumer.platform.variable]
 
-    def _restart(self, consumer: Consumer) -> None:
-        if consumer.platform.command:
-            path = application_record(self._root, consumer.name)
-            known = read_record(path, ApplicationRecord) or ApplicationRecord()
-            write_record(path, known.model_copy(update={"generation": known.generation + 1}))
-        elif consumer.platform.restart:
-            done = subprocess.run(
-                consumer.platform.restart, capture_output=True, text=True, check=False, timeout=120
-            )
-            if done.returncode != 0:
-                said = (done.stderr or done.stdout).strip().splitlines()
-                raise ServerFailedError(
-                    f"{consumer.name}: its restart command ended with {done.returncode}: "
-                    f"{said[-1] if said else 'no word'}"
-                )
+    def _require_restarted(self, consumer: Consumer) -> None:
+        """Wait for the new process: the word of the one before does not count."""
+        if not consumer.platform.command:
+            return
+        path = application_record(self._root, consumer.name)
+        wanted = read_record(path, ApplicationRecord)
+        running = read_record(path.with_name("status.json"), ApplicationStatus)
+        if wanted and (running is None or running.generation != wanted.generation):
+            pace = timedelta(milliseconds=100)
+            raise NotYetError(f"the supervisor to restart {consumer.name}", pace)
+
+
+def _restart(consumer: Consumer) -> None:
+    """Run the restart command of an application that the supervisor does not keep."""
+    if consumer.platform.command or not consumer.platform.restart:
+        return
+    try:
+        done = subprocess.run(
+            consumer.platform.restart, capture_output=True, text=True, check=False, timeout=50
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerFailedError(f"{consumer.name}: its restart command failed: {error}") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise ServerFailedError(
+            f"{consumer.name}: its restart command ended with {done.returncode}: "
+            f"{said[-1] if said else 'no word'}"
+        )
 
 
 def application_record(root: Path, name: str) -> Path:
@@ -135,23 +156,26 @@ class ApplicationKeeper:
         self.path = application_record(root, consumer.name)
         folder = self.path.parent
         self.daemon = Daemon(folder / "application.pid", folder / "application.log")
-        self._generation: int | None = None
+        self._status = self.path.with_name("status.json")
 
     def tick(self) -> None:
         """Do the next thing, if there is one."""
-        record = read_record(self.path, ApplicationRecord) or ApplicationRecord()
+        wanted = (read_record(self.path, ApplicationRecord) or ApplicationRecord()).generation
         running = self.daemon.pid is not None
-        if running and (not record.wanted or self._generation not in {None, record.generation}):
+        if running and self._started_generation() != wanted:
             self.daemon.stop(signal.SIGTERM, within=5.0)
             running = False
-        self._generation = record.generation
-        if record.wanted and not running:
+        if not running:
             self.daemon.start(
-                self._command(), environment={**os.environ, **self._settings()}, folder=self._base
+                self.consumer.platform.command,
+                environment={**os.environ, **self._settings()},
+                folder=self._base,
             )
+            write_record(self._status, ApplicationStatus(generation=wanted))
 
-    def _command(self) -> Sequence[str]:
-        return self.consumer.platform.command
+    def _started_generation(self) -> int:
+        started = read_record(self._status, ApplicationStatus)
+        return started.generation if started else 0
 
     def _settings(self) -> dict[str, str]:
         try:

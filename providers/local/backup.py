@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-import psycopg
 import zstandard
 
 from domain.errors import (
@@ -21,7 +20,7 @@ from domain.errors import (
     UnsupportedResourceError,
 )
 from domain.provider import ReportProgress
-from domain.recovery import Progress
+from domain.recovery import CommitMark, Progress
 from domain.resources import Connection
 from providers.local.archive import Archive
 from providers.local.binaries import Binaries
@@ -30,7 +29,7 @@ from providers.local.crypto import key_id, seal, unseal
 from providers.local.layout import write_record
 from providers.local.programs import address, login, named_failure
 from providers.local.records import BackupRecord, ServerRecord
-from providers.local.sql import connect, describe_settings
+from providers.local.sql import Session, as_moment, connect, describe_settings, one
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
@@ -64,6 +63,7 @@ class BackupTaker:
         with connect(self.server, self.connection, self.secrets) as session:
             total, tablespaces, version = _survey(session)
             settings, hba = describe_settings(session)
+            newest = _last_commit(session)
         if tablespaces:
             raise UnsupportedResourceError(
                 f"{self.server.name}: has tablespaces of its own, which a streamed backup cannot "
@@ -97,6 +97,7 @@ class BackupTaker:
             settings=settings,
             hba=hba,
             version=version,
+            last_commit=newest,
         )
         write_record(self.archive.folder / "backups" / f"{backup_id}.json", record)
         return record
@@ -198,14 +199,28 @@ class _Reader:
         return part
 
 
-def _survey(session: "psycopg.Connection[tuple[object, ...]]") -> tuple[int, int, str]:
-    row = session.execute(
+def _survey(session: Session) -> tuple[int, int, str]:
+    row = one(
+        session,
         "select (select sum(pg_database_size(oid)) from pg_database)::bigint,"
         " (select count(*) from pg_tablespace where spcname not in ('pg_default', 'pg_global')),"
-        " current_setting('server_version')"
-    ).fetchone()
-    assert row is not None
+        " current_setting('server_version')",
+    )
     return int(str(row[0])), int(str(row[1])), str(row[2])
+
+
+def _last_commit(session: Session) -> CommitMark | None:
+    """Return the newest commit that the backup holds for certain, where commits are stamped."""
+    if one(session, "select current_setting('track_commit_timestamp')")[0] != "on":
+        return None
+    row = one(
+        session,
+        "select xid::text, timestamp, pg_current_wal_lsn()::text from pg_last_committed_xact()",
+    )
+    at = as_moment(row[1])
+    if at is None:
+        return None
+    return CommitMark(lsn=tidy_lsn(str(row[2])), at=at, xid=int(str(row[0])))
 
 
 def _in_thread(pieces: Iterator[bytes]) -> Iterator[bytes]:

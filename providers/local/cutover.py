@@ -6,10 +6,16 @@ from datetime import timedelta
 
 import psycopg
 
-from domain.errors import NothingToReleaseError, NotYetError, RecoveryError, ServerFailedError
+from domain.errors import (
+    NothingToReleaseError,
+    NotYetError,
+    ProviderUnavailableError,
+    RecoveryError,
+    ServerFailedError,
+)
 from domain.provider import Cutover, ReportProgress
-from domain.recovery import Progress, RestoreHandle
-from domain.resources import ProtectedResource
+from domain.recovery import Progress, RestoreHandle, Superseded
+from domain.resources import Durability, ProtectedResource
 from providers.local.archive import Archive
 from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
@@ -19,7 +25,7 @@ from providers.local.layout import Layout, remove_tree, write_record
 from providers.local.receiver import backup_key, slot_of
 from providers.local.records import Desired, ServerRecord
 from providers.local.servers import Servers
-from providers.local.sql import connect, one
+from providers.local.sql import connect, one, require_synchronous, set_fence
 from providers.secrets.references import Secrets
 
 
@@ -49,6 +55,8 @@ class LocalCutover(Cutover):
         archive = Archive(servers.layout, record.name)
         progress(Progress(what="archive the new server's log"))
         self._await_stream(archive, record, progress)
+        if resource.durability is Durability.ZERO_LOSS:
+            self._await_synchronous(resource, record, progress)
         taker = BackupTaker(
             server=record,
             archive=archive,
@@ -90,6 +98,15 @@ class LocalCutover(Cutover):
                 return
             _pause(deadline, progress, f"the log of {record.name} to arrive in its archive")
 
+    def _await_synchronous(
+        self, resource: ProtectedResource, record: ServerRecord, progress: ReportProgress
+    ) -> None:
+        """Return when a commit waits for the archive, before anybody commits here."""
+        deadline = time.monotonic() + 30
+        with connect(record, resource.connection, self.secrets) as session:
+            while not require_synchronous(session, slot_of(record)):
+                _pause(deadline, progress, f"the receiver of {record.name} to stream")
+
     @staticmethod
     def _await_covered(archive: Archive, progress: ReportProgress) -> None:
         """Return when the archive holds the log that the base backup needs."""
@@ -102,37 +119,33 @@ class LocalCutover(Cutover):
         servers = self._servers(resource)
         servers.write(_require(servers, handle).model_copy(update={"kept": True}))
 
-    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> str | None:
-        """Fence the old server, softly and reversibly, and make the new one what the path means."""
+    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> Superseded:
+        """Fence the old server and make the new one what the path means."""
         servers = self._servers(resource)
-        record, before = _require(servers, handle), servers.current()
-        if before.name == record.name:
+        record, now = _require(servers, handle), servers.current()
+        before: ServerRecord | None = now
+        if now.name == record.name:  # an earlier call got as far
             tenures = servers.tenures()
-            return tenures.tenures[-2].server if tenures and len(tenures.tenures) > 1 else None
-        self._fence(resource, before, shut=True)
+            earlier = tenures.tenures[-2].server if tenures and len(tenures.tenures) > 1 else None
+            before = servers.record(earlier) if earlier else None
+        if before is None:
+            return Superseded(server=None)
+        before = servers.write(before.model_copy(update={"fenced": True}))
+        fenced = self._fence(resource, before)
         servers.install(record, handle.run_id)
-        return before.name
+        return Superseded(server=before.name, fenced=fenced)
 
-    def _fence(self, resource: ProtectedResource, server: ServerRecord, *, shut: bool) -> None:
-        """Let a server answer reads only, or writes again; a server that is gone needs neither."""
-        if server.desired is not Desired.RUNNING:
-            return
+    def _fence(self, resource: ProtectedResource, server: ServerRecord) -> bool:
+        """Set a server to what its record says; return whether it answered.
+
+        The supervisor does the same whenever the server answers again.
+        """
         try:
             with connect(server, resource.connection, self.secrets, timeout=3) as session:
-                # what waits for the archive of a server that loses its receiver would hang for ever
-                session.execute("alter system reset synchronous_standby_names")
-                if shut:
-                    session.execute("alter system set default_transaction_read_only = on")
-                else:
-                    session.execute("alter system reset default_transaction_read_only")
-                session.execute("select pg_reload_conf()")
-                session.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity "
-                    "where backend_type = 'client backend' and pid <> pg_backend_pid() "
-                    "and application_name not like 'refloat%'"
-                )
-        except RecoveryError:
-            return
+                set_fence(session, fenced=server.fenced)
+        except ProviderUnavailableError:
+            return False
+        return True
 
     def demote(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
         """Make the old server what the path means, taking writes again."""
@@ -140,7 +153,7 @@ class LocalCutover(Cutover):
         name = servers.reinstall(handle.server)
         record = servers.record(name) if name else servers.current()
         if record is not None:
-            self._fence(resource, record, shut=False)
+            self._fence(resource, servers.write(record.model_copy(update={"fenced": False})))
 
     def superseded(self, resource: ProtectedResource) -> Sequence[str]:
         """Return the servers that the path meant before, and the copies that runs kept."""

@@ -34,6 +34,7 @@ from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
 _PACE = timedelta(milliseconds=200)
+_NOT_CARRIED = {"synchronous_standby_names", "default_transaction_read_only"}
 
 
 class Transferred(Value):
@@ -303,7 +304,12 @@ def _complete_configuration(data: Path, backup: BackupRecord) -> None:
     ident = data / "pg_ident.conf"
     if not ident.exists():
         ident.write_text("")
-    for path in (conf, hba, ident):
+    auto = data / "postgresql.auto.conf"
+    lines = auto.read_text().splitlines() if auto.exists() else []
+    kept = [line for line in lines if line.partition("=")[0].strip() not in _NOT_CARRIED]
+    # a standby of the source does not follow the copy: commits would wait for it for ever
+    auto.write_text("\n".join([*kept, "synchronous_standby_names = ''"]) + "\n")
+    for path in (conf, hba, ident, auto):
         path.chmod(0o600)
 
 

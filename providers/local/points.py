@@ -342,7 +342,7 @@ class LocalPoints(RecoveryPoints):
             backup_id=backup.id,
             lsn=lsn,
             inclusive=inclusive,
-            last_commit=marks[0],
+            last_commit=marks[0] or backup.last_commit,
             first_after=marks[1],
             backup_bytes=backup.stored_bytes,
             restored_bytes=backup.plain_bytes,

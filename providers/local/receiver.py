@@ -15,7 +15,14 @@ from providers.local.layout import write_record, write_text
 from providers.local.processes import Daemon
 from providers.local.programs import address, named_failure, passfile, run
 from providers.local.records import ArchiveRecord, ArchiveStatus, ServerRecord
-from providers.local.sql import Session, as_moment, connect, one
+from providers.local.sql import (
+    Session,
+    as_moment,
+    connect,
+    one,
+    require_synchronous,
+    set_fence,
+)
 from providers.local.wal import LogSummary, parse_lsn
 from providers.secrets.references import Secrets
 
@@ -41,8 +48,14 @@ class Following:
     binaries: Binaries
     secrets: Secrets
     stop: threading.Event = field(default_factory=threading.Event)
+    current: bool = False
+    fenced: bool = False
     problem: str = ""
-    beats: bool = False
+
+    @property
+    def beats(self) -> bool:
+        """Whether this server gains a heartbeat row a second: the one that its path means does."""
+        return self.current and self.resource.heartbeat
 
     @property
     def master(self) -> bytes:
@@ -167,7 +180,7 @@ class Monitor(threading.Thread):
             of.stop.wait(BEAT)
 
     def _follow(self, session: Session) -> None:
-        of, rounds, beating, synchronous = self.following, 0, False, False
+        of, rounds, beating = self.following, 0, False
         while not of.stop.is_set():
             began = time.monotonic()
             if of.beats and not beating:
@@ -181,9 +194,11 @@ class Monitor(threading.Thread):
                 )
             if rounds % 3 == 0:
                 self._note_names(session)
+                if of.fenced:
+                    set_fence(session, fenced=True)
+                elif of.current and of.resource.durability is Durability.ZERO_LOSS:
+                    require_synchronous(session, slot_of(of.server))
             self._measure(session)
-            if of.beats and not synchronous:
-                synchronous = self._require_durability(session)
             rounds += 1
             of.stop.wait(max(0.05, BEAT - (time.monotonic() - began)))
 
@@ -193,26 +208,6 @@ class Monitor(threading.Thread):
         session.execute(
             "create table if not exists refloat.heartbeat (at timestamptz not null primary key)"
         )
-
-    def _require_durability(self, session: Session) -> bool:
-        """Turn on the synchronous receiver once it streams, where the catalog wants zero loss."""
-        of = self.following
-        if of.resource.durability is not Durability.ZERO_LOSS:
-            return True
-        row = one(
-            session,
-            "select count(*), current_setting('synchronous_standby_names') from "
-            "pg_stat_replication where application_name = %s "
-            "and state = 'streaming' group by 2 union all select 0, '' order by 1 desc limit 1",
-            [slot_of(of.server)],
-        )
-        if row[0] == 0:
-            return False
-        wanted = f'"{slot_of(of.server)}"'
-        if row[1] != wanted:
-            session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
-            session.execute("select pg_reload_conf()")
-        return True
 
     def _measure(self, session: Session) -> None:
         of = self.following
@@ -332,9 +327,10 @@ class Follower:
         for thread in self.threads:
             thread.start()
 
-    def tick(self, *, beats: bool) -> None:
-        """Keep the receiver alive; `beats` says whether this server is the one its path means."""
-        self.following.beats = beats
+    def tick(self, *, current: bool, fenced: bool) -> None:
+        """Keep the receiver alive; `current` says whether this server is the one its path means."""
+        of = self.following
+        of.current, of.fenced = current, fenced
         self.receiver.tick()
 
     def close(self, *, receiver_too: bool) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from domain.checks import ProofPoint
+from domain.recovery import CommitMark
 from domain.values import UtcDatetime, Value
 
 
@@ -42,6 +43,7 @@ class ServerRecord(Value):
     made_at: UtcDatetime
     settings: dict[str, str] = {}
     kept: bool = False
+    fenced: bool = False
 
 
 class ServerStatus(Value):
@@ -114,6 +116,7 @@ class BackupRecord(Value):
     settings: dict[str, str] = {}
     hba: str = ""
     version: str = ""
+    last_commit: CommitMark | None = None
 
 
 class SnapshotRecord(Value):

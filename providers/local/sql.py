@@ -125,3 +125,46 @@ def describe_settings(session: Session) -> tuple[dict[str, str], str]:
 def as_moment(value: object) -> datetime | None:
     """Return a timestamp that the server gave, or None."""
     return value if isinstance(value, datetime) else None
+
+
+def set_fence(session: Session, *, fenced: bool) -> None:
+    """Let a server answer reads only, its clients cut off, or take writes again.
+
+    Soft and reversible: a session of its own may still ask for a read-write transaction.
+    """
+    row = one(session, "select current_setting('default_transaction_read_only')")
+    if (row[0] == "on") == fenced:
+        return
+    if fenced:
+        # what waits for the archive of a server that loses its receiver would hang for ever
+        session.execute("alter system reset synchronous_standby_names")
+        session.execute("alter system set default_transaction_read_only = on")
+    else:
+        session.execute("alter system reset default_transaction_read_only")
+    session.execute("select pg_reload_conf()")
+    session.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where backend_type = 'client backend' and pid <> pg_backend_pid() "
+        "and application_name not like 'refloat%'"
+    )
+
+
+def require_synchronous(session: Session, standby: str) -> bool:
+    """Make commits wait for the receiver called `standby`; return whether they do.
+
+    Only while it streams: before that, every commit would hang.
+    """
+    row = one(
+        session,
+        "select current_setting('synchronous_standby_names'), exists (select from "
+        "pg_stat_replication where application_name = %s and state = 'streaming')",
+        [standby],
+    )
+    wanted = f'"{standby}"'
+    if row[0] == wanted:
+        return True
+    if not row[1]:
+        return False
+    session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
+    session.execute("select pg_reload_conf()")
+    return True

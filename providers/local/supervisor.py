@@ -78,7 +78,7 @@ class InstanceSupervisor:
             if record.managed:
                 self.keepers.setdefault(name, ServerKeeper(self.servers, name)).tick(record)
             if self._followed(record):
-                self._follow(record, beats=name == current and self.resource.heartbeat)
+                self._follow(record, current=name == current)
         for name in [name for name in self.keepers if name not in records]:
             del self.keepers[name]
 
@@ -113,7 +113,7 @@ class InstanceSupervisor:
         status = self.servers.status(record.name)
         return status is not None and status.state == "running"
 
-    def _follow(self, record: ServerRecord, *, beats: bool) -> None:
+    def _follow(self, record: ServerRecord, *, current: bool) -> None:
         if record.name not in self.followers:
             following = Following(
                 server=record,
@@ -121,9 +121,11 @@ class InstanceSupervisor:
                 archive=Archive(self.layout, record.name),
                 binaries=locate(self.config, record.major),
                 secrets=self.secrets,
+                current=current,
+                fenced=record.fenced,
             )
             self.followers[record.name] = Follower(following)
-        self.followers[record.name].tick(beats=beats)
+        self.followers[record.name].tick(current=current, fenced=record.fenced)
 
     def safely(self) -> None:
         """Tick; a named error is told once and tried again, never the end of the supervisor."""
