@@ -1,9 +1,10 @@
-"""A worker that dies by SIGKILL at one activity: before it, or after its effect and before its report."""
+"""A worker that dies by SIGKILL at one activity: before, during or after it, or once it is reported."""
 
 import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,22 @@ from worker import serve
 STEP, POINT = os.environ.get("KILL_STEP", ""), os.environ.get("KILL_POINT", "")
 
 
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class _Deadly(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the base class's name
-        info = activity.info()
-        hit = info.activity_type == STEP and info.attempt == 1
+        hit = activity.info().activity_type == STEP
         if hit and POINT == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
+        if hit and POINT == "during":
+            threading.Timer(0.12, _die).start()
         answer = await super().execute_activity(input)
         if hit and POINT == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
+        if hit and POINT == "reported":
+            asyncio.get_running_loop().call_later(0.03, _die)
         return answer
 
 

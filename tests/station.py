@@ -1,6 +1,7 @@
 """A real protected database for tests: server, archive and supervisor in one folder of its own."""
 
 import base64
+import itertools
 import os
 import secrets as randomness
 import shutil
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from domain.catalog import Catalog, parse_catalog
@@ -58,18 +60,29 @@ def wait_for(what: str, true: Callable[[], Any], within: float = 30.0) -> Any:
         time.sleep(0.05)
 
 
+_GIVEN = itertools.count(20000 + (os.getpid() * 137) % 9000)
+_GIVING = threading.Lock()
+
+
 def free_ports(count: int) -> int:
-    """Return the first of `count` neighbouring free ports, away from other test processes."""
-    start = 20000 + (os.getpid() * 37) % 9000
-    while any(port_in_use(start + offset) for offset in range(count)):
-        start += count
-    return start
+    """Return the first of `count` neighbouring free ports that this process never gave before."""
+    with _GIVING:
+        while True:
+            ports = [next(_GIVEN) for _ in range(count)]
+            if not any(port_in_use(port) for port in ports):
+                return ports[0]
 
 
 class Station:
     """One protected PostgreSQL with everything around it."""
 
-    def __init__(self, root: Path, database: dict[str, Any], binaries: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        database: dict[str, Any],
+        binaries: str | None = None,
+        applications: dict[str, Any] | None = None,
+    ) -> None:
         self.root = root
         first = free_ports(12)
         password, key = root / "password", root / "backup.key"
@@ -91,6 +104,7 @@ class Station:
                 "shop": {
                     "environments": {
                         "production": {
+                            "applications": applications or {},
                             "databases": {
                                 "orders": {
                                     "provider": "here",
@@ -104,7 +118,7 @@ class Station:
                                     },
                                     **database,
                                 }
-                            }
+                            },
                         }
                     }
                 }
@@ -245,15 +259,49 @@ class Station:
         """Remove what a restore made."""
         self.provider.recovery.discard(self.resource, handle)
 
+    def leftovers(self) -> list[str]:
+        """Return processes, folders, files and slots that belong to nothing that is kept."""
+        kept = {record.name for record in self.servers.all()}
+        folder = self.layout.folder / "servers"
+        found = [f"folder {path}" for path in folder.iterdir() if path.name not in kept]
+        tenures = self.servers.tenures()
+        ever = kept | {tenure.server for tenure in (tenures.tenures if tenures else ())}
+        for where in (self.layout.stored / "archive", self.layout.stored / "spool"):
+            found += [f"folder {path}" for path in where.iterdir() if path.name not in ever]
+        found += [f"file {path}" for path in self.root.rglob(".read-*")]
+        found += [f"file {path}" for path in self.root.rglob("backups/.*")]
+        found += [f"process {told}" for told in self._strangers(kept)]
+        slots = self.sql("select slot_name from pg_replication_slots")
+        return found + [f"slot {slot}" for (slot,) in slots[1:]]
+
+    def _strangers(self, kept: set[str]) -> Iterator[str]:
+        """Yield processes that name our folder or ports and are neither server nor receiver."""
+        servers = [str(self.servers.data(name)) for name in kept]
+        spools = [str(self.layout.spool(name)) for name in kept]
+        first, last = self.config.first_port - 1, self.config.last_port
+        ports = {f"port={port}" for port in range(first, last + 1)}
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            line = " ".join(words)
+            ours = str(self.root) in line or ports & set(line.split())
+            kept_one = any(path in words for path in (*servers, *spools))
+            temporal = "start-dev" in words or "refloat.yaml" in line
+            if ours and not kept_one and not temporal:
+                yield line
+
 
 @contextmanager
 def station(
-    database: dict[str, Any] | None = None, binaries: str | None = None, *, start: bool = True
+    database: dict[str, Any] | None = None,
+    binaries: str | None = None,
+    applications: dict[str, Any] | None = None,
+    *,
+    start: bool = True,
 ) -> Iterator[Station]:
     """Hold a running station and remove it, processes and all, when the block ends."""
     root = Path(tempfile.mkdtemp(prefix="refloat-test-"))
     root.chmod(0o755)
-    made = Station(root, database or {}, binaries)
+    made = Station(root, database or {}, binaries, applications)
     try:
         if start:
             made.start()

@@ -15,7 +15,15 @@ from domain.errors import WalMissingError
 from domain.recovery import CommitMark, RecoveryWindow, Suspect
 from providers.local.binaries import Binaries
 from providers.local.crypto import Sealed, seal, unseal
-from providers.local.layout import Layout, read_mapping, read_record, write_record, write_text
+from providers.local.layout import (
+    Layout,
+    read_mapping,
+    read_record,
+    remove_tree,
+    write_record,
+    write_text,
+)
+from providers.local.processes import started_at
 from providers.local.records import (
     ArchiveRecord,
     ArchiveStatus,
@@ -223,10 +231,20 @@ class Archive:
 def readable(archive: Archive, first: int, last: int, master: bytes) -> Iterator[Path]:
     """Hold segments `first` to `last` in plain while the block runs, where the open one is plain too."""
     archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with TemporaryDirectory(prefix=".read-", dir=archive.spool) as folder:
+    _forget_abandoned(archive.spool)
+    own = f".read-{os.getpid()}-{started_at(os.getpid()) or 0:.2f}-"
+    with TemporaryDirectory(prefix=own, dir=archive.spool, ignore_cleanup_errors=True) as folder:
         for number in range(first, last + 1):
             archive.unpack(number, Path(folder), master)
         yield Path(folder)
+
+
+def _forget_abandoned(spool: Path) -> None:
+    """Remove the plain copies that a reader which was killed could not remove itself."""
+    for path in spool.glob(".read-*"):
+        _, pid, created, _ = path.name.removeprefix(".").split("-", 3)
+        if f"{started_at(int(pid)) or 0:.2f}" != created:
+            remove_tree(path)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 import itertools
 import random
 import socket
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,62 +22,10 @@ from domain.errors import (
     WalDamagedError,
     WalMissingError,
 )
-from domain.recovery import RestoredResource, RestoreHandle, TargetKind
+from domain.recovery import RestoreHandle, TargetKind
 from domain.resources import Mode, SqlCheck
 from tests.station import Station, no_progress, now, wait_for
-
-LINE = "id bigint primary key, at timestamptz not null default clock_timestamp()"
-
-
-class Writer(threading.Thread):
-    """Writes rows and keeps its own record of them outside the database: id and commit time, in order."""
-
-    def __init__(
-        self, station: Station, table: str, pauses: tuple[tuple[float, float], ...] = ()
-    ) -> None:
-        super().__init__(daemon=True)
-        self.station, self.table, self.pauses = station, table, pauses
-        self.record: list[tuple[int, datetime]] = []
-        self.stop = threading.Event()
-
-    def run(self) -> None:
-        """Write until stopped or the server is gone."""
-        import psycopg
-
-        began, number = time.monotonic(), 0
-        try:
-            with self.station.session() as held:
-                while not self.stop.is_set():
-                    passed = time.monotonic() - began
-                    if any(start <= passed < end for start, end in self.pauses):
-                        time.sleep(0.02)
-                        continue
-                    number += 1
-                    with held.transaction():
-                        held.execute(f"insert into {self.table} values ({number})".encode())
-                        row = held.execute(b"select pg_current_xact_id()::xid::text").fetchone()
-                    assert row
-                    stamped = held.execute(
-                        b"select pg_xact_commit_timestamp(%s::xid)", [row[0]]
-                    ).fetchone()
-                    assert stamped
-                    self.record.append((number, stamped[0]))
-        except psycopg.Error:
-            return
-
-
-@contextmanager
-def writing(station: Station, pauses: tuple[tuple[float, float], ...] = ()) -> Iterator[Writer]:
-    """Hold a writer on a table of its own."""
-    table = f"w{uuid.uuid4().hex[:8]}"
-    station.sql(f"create table {table} ({LINE})")
-    writer = Writer(station, table, pauses)
-    writer.start()
-    try:
-        yield writer
-    finally:
-        writer.stop.set()
-        writer.join()
+from tests.writer import LINE, writing
 
 
 def _targets(record: list[tuple[int, datetime]], count: int) -> list[datetime]:
@@ -423,54 +369,3 @@ def _stalled(station: Station) -> str:
         if health
         else ""
     )
-
-
-def _lose(station: Station) -> datetime:
-    """Kill the whole server and delete its disk."""
-    import os
-    import shutil
-    import signal
-
-    data = station.servers.data(station.servers.current().name)
-    lines = (data / "postmaster.pid").read_text().splitlines()
-    at = now()
-    os.kill(int(lines[0]), signal.SIGKILL)
-    shutil.rmtree(data, ignore_errors=True)
-    time.sleep(0.3)
-    shutil.rmtree(data, ignore_errors=True)
-    return at
-
-
-@pytest.mark.parametrize("durability", ["bounded-loss"] * 10 + ["zero-loss"] * 4)
-def test_a_lost_disk_costs_less_than_two_seconds_and_nothing_with_zero_loss(
-    durability: str,
-) -> None:
-    from tests.station import station
-
-    with station({"durability": durability}) as made:
-        if durability == "zero-loss":
-            wait_for(
-                "the synchronous receiver",
-                lambda: made.sql(
-                    "select count(*) from pg_stat_replication where sync_state = 'sync'"
-                )[0][0],
-            )
-        with writing(made) as writer:
-            wait_for(
-                "some commits", lambda: len(writer.record) > random.Random().randrange(50, 250)
-            )
-            at = _lose(made)
-        point = made.latest()
-        restored: RestoredResource = made.restore(point)
-        found = {
-            row[0] for row in made.sql(f"select id from {writer.table}", restored.handle.server)
-        }
-
-    assert point.last_commit is not None
-    lost = [number for number, _ in writer.record if number not in found]
-    kept = [at for number, at in writer.record if number in found]
-    measured = at - point.last_commit.at
-    assert measured < timedelta(seconds=2)
-    assert abs((at - kept[-1]) - measured) < timedelta(milliseconds=100)
-    if durability == "zero-loss":
-        assert lost == []

@@ -1,22 +1,28 @@
-"""A worker killed at any step: the run ends as if nothing had happened, with exactly one new server."""
+"""A worker or a Temporal server killed at any moment: the run ends as if nothing had happened."""
 
 import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
-from client.recoveries import await_report, new_request, start_restore
-from client.runs import find_run
-from domain.recovery import Target, TargetKind
-from domain.report import Outcome
-from tests.station import Station, station
+from client.connection import connect
+from client.recoveries import await_report, handle_of, new_request, release, start_restore
+from client.settings import TemporalSettings
+from domain.clock import Phase
+from domain.recovery import RestoreRequest, Target, TargetKind
+from domain.report import Outcome, RunReport
+from domain.resources import Mode
+from providers.local.processes import Daemon
+from sandbox.layout import Ports, SandboxLayout
+from sandbox.programs import temporal_command
+from tests.station import Station, free_ports, station, wait_for
 
 STEPS = (
     "points.choose",
@@ -25,64 +31,184 @@ STEPS = (
     "snapshot.mark",
     "restore.start",
     "restore.transfer",
+    "restore.await",
     "restore.settings",
     "verify.restored",
     "cutover.protect",
     "cutover.promote",
+    "consumer.locate",
+    "consumer.switch",
+    "consumer.await_healthy",
+    "restore.discard",
+    "restore.keep",
     "evidence.store",
 )
+LONG_STEPS = ("restore.transfer", "verify.restored", "cutover.protect")
+ACTING_STEPS = ("restore.start", "restore.transfer", "cutover.promote", "consumer.switch")
 WORKER = Path(__file__).parent.parent / "chaos_worker.py"
+LANES = 5
+CONSUMER = {"checkout": {"platform": {"kind": "local", "settings": "checkout.env"}}}
 
 
-@pytest.fixture(scope="module")
-def ruined() -> Iterator[Station]:
-    """Return one database that is restored again and again."""
-    with station() as made:
-        yield made
+class Lane:
+    """One database with a Temporal server and workers of its own, restored again and again."""
 
+    def __init__(self, made: Station) -> None:
+        self.station, self.started = made, 0
+        first = free_ports(2)
+        self.ports = Ports(database=1, temporal=first, web=first + 1, shop=1, first=1, last=1)
+        self.server = Daemon(made.root / "temporal.pid", made.root / "temporal.log")
+        server = made.servers.current()
+        (made.root / "checkout.env").write_text(
+            f"DATABASE_URL=postgresql://shop@{server.host}:{server.port}/shop\n"
+        )
+        (made.root / "refloat.yaml").write_text(json.dumps(made.content))
+        self.settings = TemporalSettings(address=f"127.0.0.1:{self.ports.temporal}")
+        (made.root / "temporal.json").write_text(self.settings.model_dump_json())
 
-def _worker(
-    made: Station, client: Client, step: str = "", point: str = ""
-) -> "subprocess.Popen[bytes]":
-    catalog = made.root / "refloat.yaml"
-    catalog.write_text(json.dumps(made.content))
-    address = client.service_client.config.target_host
-    (made.root / "temporal.json").write_text(json.dumps({"address": address}))
-    with (made.root / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, str(WORKER), str(catalog)],
-            stdout=log,
-            stderr=log,
-            env={
-                **os.environ,
-                "KILL_STEP": step,
-                "KILL_POINT": point,
-                "PYTHONPATH": str(WORKER.parent.parent),
-            },
+    def start_server(self) -> None:
+        """Start Temporal on its own ports, with its state on disk."""
+        command = temporal_command(SandboxLayout(self.station.root), self.ports)
+        self.server.start(command, environment=dict(os.environ))
+
+    @asynccontextmanager
+    async def worker(
+        self, step: str = "", point: str = ""
+    ) -> "AsyncIterator[subprocess.Popen[bytes]]":
+        """Hold a worker, deadly or not, that polls."""
+        self.started += 1
+        path = self.station.root / f"worker-{self.started}.log"
+        held = await asyncio.to_thread(self._start_worker, path, step, point)
+        try:
+            await asyncio.to_thread(
+                wait_for, "a worker to poll", lambda: "polling" in path.read_text(), 60
+            )
+            yield held
+        finally:
+            held.terminate()
+            await asyncio.to_thread(held.wait)
+
+    def _start_worker(self, path: Path, step: str, point: str) -> "subprocess.Popen[bytes]":
+        chosen = {"KILL_STEP": step, "KILL_POINT": point}
+        with path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(WORKER), str(self.station.root / "refloat.yaml")],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **chosen, "PYTHONPATH": str(WORKER.parent.parent)},
+            )
+
+    async def client(self) -> Client:
+        """Return a client, once the server answers."""
+        for _ in range(100):
+            try:
+                return await connect(self.settings)
+            except Exception:  # noqa: BLE001 - a server that starts answers in many ways
+                await asyncio.sleep(0.1)
+        return await connect(self.settings)
+
+    def request(self, step: str) -> RestoreRequest:
+        """Return a request whose run has the step."""
+        return new_request(
+            self.station.resource,
+            Target(kind=TargetKind.LATEST),
+            mode=Mode.DRILL if step == "restore.discard" else Mode.INCIDENT,
+            cutover=step != "restore.keep",
         )
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_the_run_ends_as_if_nothing_had_happened(
-    temporal: WorkflowEnvironment, ruined: Station, step: str
+@asynccontextmanager
+async def lane() -> AsyncIterator[Lane]:
+    """Hold a lane."""
+    async with AsyncExitStack() as held:
+        made = await asyncio.to_thread(
+            held.enter_context, station({"consumers": ["checkout"]}, applications=CONSUMER)
+        )
+        running = Lane(made)
+        running.start_server()
+        held.callback(running.server.stop)
+        yield running
+
+
+def _require_as_if_nothing_happened(
+    at: Lane, request: RestoreRequest, report: RunReport, before: set[str]
 ) -> None:
-    client, before = temporal.client, {record.name for record in ruined.servers.all()}
-    deadly = await asyncio.to_thread(_worker, ruined, client, step, "after")
-    request = new_request(ruined.resource, Target(kind=TargetKind.LATEST))
-    started = await start_restore(client, request)
-    handle = await find_run(client, started.workflow_id)
+    made, name = at.station, f"refloat-{request.id[:8]}-orders"
+    assert (report.outcome, report.failure, report.left_behind) == (Outcome.DONE, "", ())
+    new = {record.name for record in made.servers.all()} - before
+    assert new == (set() if request.mode is Mode.DRILL else {name})
+    assert (made.servers.current().name == name) == request.cuts_over
+    assert made.answers()
+    current = made.servers.current()
+    setting = (made.root / "checkout.env").read_text()
+    assert f"@{current.host}:{current.port}/" in setting
+    wait_for("nothing to be left over", lambda: not made.leftovers(), within=15)
 
-    died = await asyncio.wait_for(asyncio.to_thread(deadly.wait), 60)
-    second = await asyncio.to_thread(_worker, ruined, client)
-    try:
-        report = await asyncio.wait_for(await_report(handle), 120)
-    finally:
-        second.terminate()
-        await asyncio.to_thread(second.wait)
 
-    after = {record.name for record in ruined.servers.all()}
-    assert died == -9
-    assert (report.outcome, report.failure) == (Outcome.DONE, "")
-    assert after - before == {f"refloat-{request.id[:8]}-orders"}
-    assert ruined.servers.current().name in after - before
-    assert ruined.answers()
+async def _killed_at(at: Lane, client: Client, step: str, point: str) -> None:
+    before = {record.name for record in at.station.servers.all()}
+    request = at.request(step)
+    async with at.worker(step, point) as deadly:
+        started = await start_restore(client, request)
+        died = await asyncio.wait_for(asyncio.to_thread(deadly.wait), 60)
+    assert died == -9, f"{step} {point}: the worker ended with {died}"
+    async with at.worker():
+        report = await asyncio.wait_for(await_report(handle_of(client, started)), 120)
+        _require_as_if_nothing_happened(at, request, report, before)
+        if request.mode is Mode.INCIDENT:
+            await release(client, at.station.resource)
+    assert len(at.station.servers.all()) == 1
+
+
+async def _run_lane(cases: "asyncio.Queue[tuple[str, str]]") -> None:
+    async with lane() as at:
+        client = await at.client()
+        while not cases.empty():
+            step, point = cases.get_nowait()
+            try:
+                await _killed_at(at, client, step, point)
+            except Exception as error:
+                error.add_note(f"killed {point} {step}")
+                raise
+
+
+async def _kill_at_all(cases: Sequence[tuple[str, str]]) -> None:
+    waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    for case in cases:
+        waiting.put_nowait(case)
+    await asyncio.gather(*(_run_lane(waiting) for _ in range(LANES)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["before", "after"])
+async def test_a_worker_killed_at_any_step_changes_nothing(point: str) -> None:
+    await _kill_at_all([(step, point) for step in STEPS])
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_in_a_step_or_in_the_task_after_it_changes_nothing() -> None:
+    during = [(step, "during") for step in LONG_STEPS]
+    await _kill_at_all([*during, *((step, "reported") for step in ACTING_STEPS)])
+
+
+@pytest.mark.slow
+async def test_a_temporal_server_killed_in_the_middle_changes_nothing() -> None:
+    async with lane() as at:
+        client, request = await at.client(), at.request("")
+        async with at.worker():
+            started = await start_restore(client, request)
+            handle = handle_of(client, started)
+            wait = asyncio.get_running_loop().time() + 30
+            while not at.station.servers.record(f"refloat-{request.id[:8]}-orders"):
+                assert asyncio.get_running_loop().time() < wait
+                await asyncio.sleep(0.02)
+            at.server.tell(9)
+            await asyncio.sleep(1.0)
+            at.start_server()
+            again = await at.client()
+            handle = handle_of(again, started)
+
+            report = await asyncio.wait_for(await_report(handle), 120)
+
+        _require_as_if_nothing_happened(at, request, report, {"orders-1"})
+        assert [record.phase for record in report.phases][-1] is Phase.HEALTH
