@@ -40,7 +40,9 @@ from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
 from workflows.short import (
     CreateSnapshotWorkflow,
     DescribeResourceWorkflow,
+    FindReportWorkflow,
     FindSuspectsWorkflow,
+    LastRunsWorkflow,
     ListRecoveryPointsWorkflow,
     PlanRestoreWorkflow,
     ReleaseWorkflow,
@@ -50,6 +52,8 @@ WORKFLOWS = (
     DatabaseRestoreWorkflow,
     PlanRestoreWorkflow,
     DescribeResourceWorkflow,
+    LastRunsWorkflow,
+    FindReportWorkflow,
     ListRecoveryPointsWorkflow,
     FindSuspectsWorkflow,
     CreateSnapshotWorkflow,

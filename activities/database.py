@@ -1,6 +1,9 @@
 """The steps of a database recovery, over the provider's protocols."""
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
 
 from activities.errors import progress, step
@@ -82,9 +85,22 @@ class PointActivities(_OverProviders):
         """Return the preconditions, and up to when everything could be recovered now."""
         provider = self._of(asked.resource)
         findings = provider.preflight.examine(asked.resource, asked.point, asked.mode)
+        examined_at = datetime.now(UTC)
         return Examination(
-            findings=tuple(findings), recoverable_to=newest(provider.points.windows(asked.resource))
+            findings=tuple(findings),
+            recoverable_to=newest(provider.points.windows(asked.resource)),
+            examined_at=examined_at,
+            versions=_versions(),
         )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what carries a run out on this worker."""
+    return {
+        "refloat": metadata.version("refloat"),
+        "temporalio": metadata.version("temporalio"),
+        "python": platform.python_version(),
+    }
 
 
 class RestoreActivities(_OverProviders):

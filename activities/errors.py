@@ -10,7 +10,13 @@ from typing import ParamSpec, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from domain.errors import NotYetError, PermanentError, RecoveryError, StoppedError
+from domain.errors import (
+    NotYetError,
+    PermanentError,
+    RecoveryError,
+    StoppedError,
+    WorkerStoppingError,
+)
 from domain.provider import ReportProgress
 from domain.recovery import Progress
 
@@ -71,8 +77,12 @@ class _Beat:
         """Tell progress now, and hear a cancel."""
         self.latest = progress
         activity.heartbeat(progress)
-        if activity.is_cancelled():
+        if not activity.is_cancelled():
+            return
+        details = activity.cancellation_details()
+        if details is not None and details.cancel_requested:
             raise StoppedError(f"stopped on request: {progress}")
+        raise WorkerStoppingError(f"this worker gives the step back: {progress}")
 
 
 _BEAT: contextvars.ContextVar[_Beat] = contextvars.ContextVar("beat")
@@ -94,6 +104,12 @@ def _beating() -> Iterator[None]:
         beat.stop.set()
         beater.join()
         _BEAT.reset(token)
+
+
+def earlier_progress() -> Progress:
+    """Return what the last attempt of the running step told, or an empty progress."""
+    told = activity.info().heartbeat_details
+    return Progress.model_validate(told[0]) if told else Progress(what="begin")
 
 
 def progress() -> ReportProgress:

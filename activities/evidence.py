@@ -1,10 +1,11 @@
-"""Reports kept, and what earlier ones tell of the time each phase takes."""
+"""Reports kept, and what earlier ones tell: of the time a phase takes, of the last proof."""
 
 from activities.errors import step
 from activities.steps import Estimate, Estimates
-from domain.clock import estimate
+from domain.clock import durations, estimate
 from domain.provider import Reports
-from domain.report import RunReport
+from domain.report import FindReport, FoundReport, LastRun, Outcome, RunReport, last_runs
+from domain.resources import ProtectedResource
 
 
 class EvidenceActivities:
@@ -21,7 +22,18 @@ class EvidenceActivities:
     @step("evidence.estimate")
     def estimate_phases(self, asked: Estimate) -> Estimates:
         """Return how long each phase should take."""
-        history = self._reports.history(asked.path)
+        done = [one for one in self._reports.of_resource(asked.path) if one.outcome is Outcome.DONE]
+        history = durations([report.phases for report in done])
         return Estimates(
             phases=estimate(asked.phases, history, asked.restored_bytes, asked.log_bytes)
         )
+
+    @step("evidence.last")
+    def last_runs(self, resource: ProtectedResource) -> list[LastRun]:
+        """Return the last incident and the last drill that restored the resource."""
+        return list(last_runs(self._reports.of_resource(resource.path)))
+
+    @step("evidence.find")
+    def find_report(self, asked: FindReport) -> FoundReport:
+        """Return a report that is kept, also when Temporal has forgotten the run."""
+        return FoundReport(report=self._reports.find(asked.run_id))

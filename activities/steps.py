@@ -61,6 +61,8 @@ class Examination(Value):
 
     findings: tuple[Finding, ...]
     recoverable_to: UtcDatetime | None
+    examined_at: UtcDatetime
+    versions: dict[str, str] = {}
 
 
 class Estimate(Value):

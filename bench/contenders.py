@@ -14,12 +14,11 @@ from bench.engine import Engine, backup_mode, cloned, copied, restored
 from bench.machine import BenchError, can_clone, scratch, size_of, sync
 from bench.stage import HISTORY, Stage
 from client.connection import connect
+from client.questions import describe, release
 from client.recoveries import (
     await_report,
-    describe,
     handle_of,
     new_request,
-    release,
     start_restore,
 )
 from domain.checks import Verdict

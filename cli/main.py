@@ -1,5 +1,6 @@
 """The entry point: global options, the short commands, errors as sentences, exit codes."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -22,18 +23,18 @@ from cli.printing import (
 from cli.restore import DetachedError, restore
 from cli.runs import run
 from cli.times import parse_since, show_both
-from client.errors import ClientError
-from client.recoveries import (
+from client.errors import ClientError, NobodyPollsError, TemporalUnreachableError
+from client.questions import (
     create_snapshot,
     describe,
     find_suspects,
+    last_runs,
     list_recovery_points,
     release,
 )
-from client.runs import last_reports
 from domain.errors import CatalogError, ConfirmationRequiredError, RecoveryError, RefusedError
-from domain.recovery import ServerDescription
-from domain.report import RunReport
+from domain.report import ProvenResource
+from domain.resources import ProtectedResource
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,13 +85,26 @@ def resource() -> None:
 @resource.command("list")
 @pass_session
 def resource_list(session: Session) -> int:
-    """List what is protected, with its objectives."""
+    """List what is protected, with its objectives and last proof."""
     found = list(session.catalog.resources())
+
+    async def proven(client: Client, one: ProtectedResource) -> ProvenResource:
+        return ProvenResource(resource=one, last=tuple(await last_runs(client, one)))
+
+    async def work(client: Client) -> list[ProvenResource]:
+        return await asyncio.gather(*(proven(client, one) for one in found))
+
+    code, shown = 0, [ProvenResource(resource=one) for one in found]
+    try:
+        shown = session.call(work)
+    except (TemporalUnreachableError, NobodyPollsError) as error:
+        code = error.exit_code
+        click.echo(f"refloat: the last proofs are unknown: {error}", err=True)
     if session.json:
-        session.document(found)
+        session.document(shown)
     else:
-        session.console.print(resources_table(found))
-    return 0
+        session.console.print(resources_table(shown))
+    return code
 
 
 @resource.command("show")
@@ -100,14 +114,11 @@ def resource_show(session: Session, path: str) -> int:
     """Show what PATH means now, how its archive is, and how its last runs went."""
     wanted = session.resource(path)
 
-    async def work(client: Client) -> tuple[ServerDescription, list[RunReport]]:
-        return await describe(client, wanted), await last_reports(client, path)
-
-    server, reports = session.call(work)
+    found = session.call(lambda client: describe(client, wanted))
     if session.json:
-        session.document(server)
+        session.document(found)
     else:
-        for line in (*description_lines(wanted, server), *last_lines(reports)):
+        for line in (*description_lines(found), *last_lines(found)):
             session.say(line)
     return 0
 
@@ -188,16 +199,17 @@ def release_(session: Session, path: str, *, yes: bool) -> int:
     if not yes:
         if not interactive():
             raise ConfirmationRequiredError("nobody at a terminal to confirm; add --yes to go on")
-        server = session.call(lambda client: describe(client, wanted))
-        for line in description_lines(wanted, server):
+        found = session.call(lambda client: describe(client, wanted))
+        for line in description_lines(found):
             session.say(line)
-        if not click.confirm("Delete what is superseded?", err=session.json):
+        names = ", ".join(found.server.superseded)
+        if names and not click.confirm(f"Delete {names}?", err=session.json):
             raise ConfirmationRequiredError("not confirmed; nothing was deleted")
-    names = session.call(lambda client: release(client, wanted))
+    released = session.call(lambda client: release(client, wanted))
     if session.json:
-        session.document(names)
+        session.document(released)
     else:
-        session.say(f"released: {', '.join(names)}")
+        session.say(f"released: {', '.join(released)}")
     return 0
 
 

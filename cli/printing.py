@@ -7,8 +7,17 @@ from rich.table import Table
 from client.runs import RunLine
 from domain.checks import Verdict
 from domain.clock import PhaseEstimate
-from domain.recovery import RecoveryPointList, ServerDescription, Suspect
-from domain.report import Outcome, RestorePlan, RunReport, Scope
+from domain.recovery import RecoveryPointList, Suspect
+from domain.report import (
+    LastRun,
+    Outcome,
+    ProvenResource,
+    ResourceDescription,
+    RestorePlan,
+    RunReport,
+    RunStatus,
+    Scope,
+)
 from domain.resources import ProtectedResource
 from domain.values import show_bytes, show_span, show_time
 
@@ -28,19 +37,36 @@ def table(*columns: str) -> Table:
     return made
 
 
-def resources_table(resources: Sequence[ProtectedResource]) -> Table:
-    """Return what is protected, with its objectives."""
-    made = table("resource", "engine", "provider", "RTO", "RPO", "retention")
-    for one in resources:
+def resources_table(
+    resources: Sequence[ProvenResource],
+) -> Table:
+    """Return what is protected, with its objectives and last proof."""
+    made = table("resource", "engine", "provider", "RTO", "RPO", "retention", "last proof")
+    for proven in resources:
+        one = proven.resource
         made.add_row(
             one.path,
             one.engine,
             f"{one.provider} ({one.provider_kind})",
-            show_span(one.objectives.rto),
+            _rto(one),
             show_span(one.objectives.rpo),
             show_span(one.backups.retention),
+            "unknown" if proven.last is None else _proof(proven.last),
         )
     return made
+
+
+def _rto(resource: ProtectedResource) -> str:
+    given = resource.objectives.rto
+    return show_span(given) if given is not None else "60 min, snapshot 30 min"
+
+
+def _proof(last: Sequence[LastRun]) -> str:
+    told = [
+        f"{one.mode.value} {one.verdict} {show_time(one.ended_at.replace(microsecond=0))}"
+        for one in last
+    ]
+    return ", ".join(told) or "none"
 
 
 def runs_table(runs: Sequence[RunLine]) -> Table:
@@ -91,14 +117,15 @@ def points_tables(points: RecoveryPointList) -> Iterator[Table]:
     yield snapshots
 
 
-def description_lines(resource: ProtectedResource, server: ServerDescription) -> Iterator[str]:
+def description_lines(found: ResourceDescription) -> Iterator[str]:
     """Yield what a path means now."""
+    resource, server = found.resource, found.server
     yield f"{resource.path}: {server.name} at {server.host}:{server.port}, {server.state}"
     if server.version:
         size = show_bytes(server.size_bytes) if server.size_bytes else "size unknown"
         yield f"  PostgreSQL {server.version}, timeline {server.timeline}, {size}"
     limits = resource.objectives
-    yield f"  objectives: RTO {show_span(limits.rto)}, RPO {show_span(limits.rpo)}"
+    yield f"  objectives: RTO {_rto(resource)}, RPO {show_span(limits.rpo)}"
     archive = server.archive
     if archive:
         lag = show_span(archive.lag) if archive.lag is not None else "unknown"
@@ -110,12 +137,12 @@ def description_lines(resource: ProtectedResource, server: ServerDescription) ->
         )
         yield from (f"    problem: {problem}" for problem in archive.problems)
     for name in server.superseded:
-        yield f"  superseded: {name} (`refloat release {resource.path}` deletes it)"
+        yield f"  superseded or kept: {name} (`refloat release {resource.path}` deletes it)"
 
 
-def last_lines(reports: Sequence[RunReport]) -> Iterator[str]:
+def last_lines(found: ResourceDescription) -> Iterator[str]:
     """Yield how the last incident and the last drill went: the proof that it works."""
-    for one in reports:
+    for one in found.last:
         measured = ", ".join(
             f"{name} {show_span(span)}"
             for name, span in (("RTO", one.measured_rto), ("RPO", one.measured_rpo))
@@ -123,8 +150,11 @@ def last_lines(reports: Sequence[RunReport]) -> Iterator[str]:
         )
         at = show_time(one.ended_at.replace(microsecond=0))
         yield f"  last {one.mode.value}: {one.verdict} {at}, {measured or 'nothing measured'}, run {one.run_id[:8]}"
-    if not reports:
-        yield "  last run: none; nothing proves yet that it can be restored (`refloat restore PATH --drill`)"
+    if not found.last:
+        yield (
+            "  last run: none; nothing proves yet that it can be restored "
+            f"(`refloat restore {found.resource.path} --drill`)"
+        )
 
 
 def _estimate(estimates: Sequence[PhaseEstimate]) -> Iterator[str]:
@@ -143,6 +173,7 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
         yield f"            first commit lost  {show_time(point.first_after.at)} (transaction {point.first_after.xid})"
     if plan.expected_loss is not None:
         yield f"  loss      {show_span(plan.expected_loss)} of data, objective {show_span(plan.rpo)}"
+        yield f"            counted from {plan.incident_basis}"
     yield from (f"  creates   {made}" for made in plan.creates)
     if plan.consumers:
         yield f"  cuts over {', '.join(plan.consumers)}; the present server stays until it is released"
@@ -154,6 +185,19 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
         mark = _MARKS[finding.verdict]
         advice = f"; {finding.advice}" if not finding.good and finding.advice else ""
         yield f"  {mark} {finding.name}: {finding.observed}{advice}"
+
+
+def status_lines(status: RunStatus) -> Iterator[str]:
+    """Yield where a run stands, with the plan that an approver says yes to."""
+    reason = f": {status.reason}" if status.reason else ""
+    yield f"{status.resource}: {status.phase.value}, run {status.run_id}"
+    yield f"  asked for by {status.requested_by}{reason}"
+    if status.plan:
+        yield from (f"  {line}" for line in plan_lines(status.plan))
+    if status.waiting_for:
+        yield f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`"
+    for event in status.events:
+        yield f"  {show_time(event.at)} {event.what}"
 
 
 def report_lines(report: RunReport) -> Iterator[str]:
@@ -168,6 +212,8 @@ def report_lines(report: RunReport) -> Iterator[str]:
         yield f"  {one.name.upper()}  {measured}, objective {show_span(one.limit)}: {word}"
     if report.scope is Scope.RESTORE and report.outcome is Outcome.DONE:
         yield "  the clock stopped at the verified copy: nothing was cut over"
+    if report.incident_basis and report.measured_rpo is not None:
+        yield f"       RPO counted from {report.incident_basis}"
     if report.reached and report.allowed_point:
         point = report.allowed_point
         yield f"  asked for {report.requested_point}; replay ended at {report.reached.replayed_to}"

@@ -11,13 +11,9 @@ from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import plan_lines, report_lines
 from cli.times import parse_moment, show_both
 from cli.watch import follow
-from client.recoveries import (
-    StartedRun,
-    handle_of,
-    new_request,
-    plan_restore,
-    start_restore,
-)
+from client.errors import NobodyPollsError, TemporalUnreachableError
+from client.questions import plan_restore
+from client.recoveries import StartedRun, handle_of, new_request, start_restore, workflow_id
 from domain.errors import ConfirmationRequiredError, RefusedError
 from domain.recovery import RestoreRequest, Target, TargetKind
 from domain.report import RestorePlan, RunReport, exit_code, refusal
@@ -150,13 +146,21 @@ def _run(session: Session, request: RestoreRequest, *, detach: bool) -> int:
             return None
         return await follow(client, handle_of(client, run), session.console, session.say)
 
+    name = workflow_id(request.mode, request.resource.path)
     try:
         report = session.call(work)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        if started:
-            name = started[0].workflow_id
-            session.say(f"\ndetached: {name} goes on; `refloat run watch {name}` follows it")
+        goes = "goes on" if started else "may have been started"
+        session.say(f"\ndetached: {name} {goes}; `refloat run watch {name}` follows it")
         raise DetachedError from None
+    except (TemporalUnreachableError, NobodyPollsError):
+        if started:
+            click.echo(
+                f"refloat: {name} was started, run {started[0].run_id}, and goes on as soon as it "
+                f"can; `refloat run watch {name}` follows it",
+                err=True,
+            )
+        raise
     if report is None:
         return _tell_started(session, started[0])
     return tell(session, report)
@@ -182,7 +186,6 @@ def tell(session: Session, report: RunReport) -> int:
         settings = session.settings
         if settings.web:
             name = quote(report.workflow_id, safe="")
-            session.say(
-                f"  in Temporal: {settings.web}/namespaces/{settings.namespace}/workflows/{name}"
-            )
+            where = f"{settings.web}/namespaces/{settings.namespace}/workflows/{name}"
+            session.say(f"  in Temporal: {where}/{report.temporal_run_id}".rstrip("/"))
     return exit_code(report)

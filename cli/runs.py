@@ -7,13 +7,13 @@ from temporalio.client import Client
 
 from cli.context import Session, pass_session
 from cli.html import render
-from cli.printing import runs_table
+from cli.printing import runs_table, status_lines
 from cli.restore import DetachedError, tell
 from cli.watch import follow
-from client.errors import ClientError
+from client.errors import ClientError, UnknownRunError
+from client.questions import find_report
 from client.runs import approve, cancel, find_run, has_ended, list_runs, report_of, status_of
 from domain.report import RunReport, RunStatus
-from domain.values import show_time
 
 
 @click.group()
@@ -31,6 +31,17 @@ def list_(session: Session) -> int:
     else:
         session.console.print(runs_table(runs))
     return 0
+
+
+async def _report(session: Session, client: Client, wanted: str) -> RunReport:
+    """Return a report from Temporal, or the kept one when Temporal has forgotten the run."""
+    try:
+        return await report_of(await find_run(client, wanted))
+    except UnknownRunError:
+        kept = await find_report(client, list(session.catalog.resources()), wanted)
+        if kept is None:
+            raise
+        return kept
 
 
 async def _status(client: Client, wanted: str) -> RunStatus | RunReport:
@@ -56,13 +67,8 @@ def show(session: Session, id_: str) -> int:
     if session.json:
         session.document(status)
         return 0
-    session.say(f"{status.resource}: {status.phase.value}, run {status.run_id}")
-    if status.waiting_for:
-        session.say(
-            f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`"
-        )
-    for event in status.events:
-        session.say(f"  {show_time(event.at)} {event.what}")
+    for line in status_lines(status):
+        session.say(line)
     return 0
 
 
@@ -122,11 +128,7 @@ def cancel_(session: Session, id_: str) -> int:
 @pass_session
 def report(session: Session, id_: str, html: Path | None) -> int:
     """Show the report of a run that has ended."""
-
-    async def work(client: Client) -> RunReport:
-        return await report_of(await find_run(client, id_))
-
-    found = session.call(work)
+    found = session.call(lambda client: _report(session, client, id_))
     if html is None:
         return tell(session, found)
     try:

@@ -1,9 +1,8 @@
 """Follows a run: live at a terminal, plain lines in a pipe."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console, Group
@@ -12,17 +11,19 @@ from rich.text import Text
 from temporalio.client import Client, WorkflowHandle
 
 from cli.printing import table
-from client.recoveries import await_report, queue_of, require_pollers
+from client.pollers import require_pollers
+from client.recoveries import await_report, queue_of
 from client.runs import progress_of, status_of
-from domain.clock import rest_of
+from domain.clock import rest_at
 from domain.report import RunReport, RunStatus
 from domain.values import show_span, show_time
+
+_SILENCE = timedelta(seconds=10)
 
 
 def _view(status: RunStatus, progress: str) -> Group:
     now = datetime.now(UTC)
     done = {record.phase: record for record in status.phases}
-    ended = [phase for phase, record in done.items() if record.ended_at]
     phases = table("phase", "took", "estimate")
     for one in status.estimates:
         record = done.get(one.phase)
@@ -34,7 +35,7 @@ def _view(status: RunStatus, progress: str) -> Group:
         style = "dim" if record is None else "green" if record.ended_at else "bold"
         phases.add_row(one.phase.value, took, show_span(one.p50), style=style)
     used = now - status.started_counting_at
-    rest = rest_of(status.estimates, ended)
+    rest = rest_at(now, status.estimates, status.phases)
     state = "MISSED" if used > status.rto else "at risk" if used + rest > status.rto else "on track"
     clock = Text(
         f"{status.resource}: {show_span(used)} of {show_span(status.rto)} used, "
@@ -46,6 +47,13 @@ def _view(status: RunStatus, progress: str) -> Group:
         [Text(f"waiting for {status.waiting_for}", style="yellow")] if status.waiting_for else []
     )
     return Group(clock, phases, *notes, *waiting, Text(progress, style="dim"))
+
+
+def _standing(status: RunStatus, progress: str) -> str:
+    """Return one line for a pipe that heard nothing for a while."""
+    used = datetime.now(UTC) - status.started_counting_at
+    doing = status.waiting_for or progress or status.phase.value
+    return f"{doing}; {show_span(used)} of {show_span(status.rto)} used"
 
 
 async def follow(
@@ -73,8 +81,9 @@ async def follow(
         return await ending
     finally:
         ending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await ending
+        await asyncio.wait([ending])
+        if not ending.cancelled():
+            ending.exception()  # taken note of: whoever waited has been told
 
 
 async def _status(
@@ -94,7 +103,8 @@ async def _plain(
     ending: "asyncio.Future[RunReport]",
     say: Callable[[str], None],
 ) -> None:
-    told: set[str] = set()
+    told: set[tuple[datetime, str]] = set()
+    spoken = datetime.now(UTC)
     while not ending.done():
         status = await _status(client, handle, ending)
         lines = (
@@ -106,7 +116,11 @@ async def _plain(
             ]
         )
         for at, line in sorted(lines):
-            if line not in told:
-                told.add(line)
+            if (at, line) not in told:
+                told.add((at, line))
+                spoken = datetime.now(UTC)
                 say(f"{show_time(at)} {line}")
+        if status and datetime.now(UTC) - spoken > _SILENCE:
+            spoken = datetime.now(UTC)
+            say(f"{show_time(spoken)} {_standing(status, await progress_of(client, handle))}")
         await asyncio.wait([ending], timeout=0.4)

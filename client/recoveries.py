@@ -1,16 +1,11 @@
-"""Starts recoveries and the short requests around them."""
+"""Starts recoveries and waits for their reports."""
 
-import asyncio
 import os
 import pwd
 import uuid
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
     SearchAttributePair,
@@ -20,40 +15,15 @@ from temporalio.common import (
 )
 from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
 
-from client.errors import AlreadyRunningError, NobodyPollsError, RunEndedError
-from domain.recovery import (
-    RecoveryPointList,
-    RestoreRequest,
-    ServerDescription,
-    Snapshot,
-    Suspect,
-    Target,
-)
-from domain.report import RestorePlan, RunReport
+from client.errors import AlreadyRunningError, RunEndedError
+from client.pollers import require_pollers
+from domain.recovery import RestoreRequest, Target
+from domain.report import RunReport
 from domain.resources import Mode, ProtectedResource
 from domain.values import Value
 from workflows.attributes import KIND, MODE, RESOURCE, RUN
 from workflows.database_restore import DatabaseRestoreWorkflow
-from workflows.requests import (
-    DRILL_QUEUE,
-    RECOVERY_QUEUE,
-    CreateSnapshot,
-    FindSuspects,
-)
-from workflows.short import (
-    CreateSnapshotWorkflow,
-    DescribeResourceWorkflow,
-    FindSuspectsWorkflow,
-    ListRecoveryPointsWorkflow,
-    PlanRestoreWorkflow,
-    ReleaseWorkflow,
-)
-
-Answer = TypeVar("Answer")
-
-_POLLER_PATIENCE = 5.0
-_LOOK_AGAIN = 5.0
-_DAY = timedelta(days=1)
+from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
 
 
 class StartedRun(Value):
@@ -105,32 +75,6 @@ def queue_of(workflow: str) -> str:
     return DRILL_QUEUE if workflow.startswith("drill:") else RECOVERY_QUEUE
 
 
-async def require_pollers(client: Client, queue: str) -> None:
-    """Return once somebody polls `queue` for workflows.
-
-    Raises:
-        NobodyPollsError: nobody did within a few seconds.
-    """
-    deadline = asyncio.get_running_loop().time() + _POLLER_PATIENCE
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    while True:
-        told = await client.workflow_service.describe_task_queue(request)
-        now = datetime.now(UTC)
-        seen = [poller.last_access_time.ToDatetime(UTC) for poller in told.pollers]
-        if any(now - moment < timedelta(minutes=2) for moment in seen):
-            return
-        if asyncio.get_running_loop().time() > deadline:
-            raise NobodyPollsError(
-                f"no worker polls the queue {queue!r}; start `refloat-worker` beside the data "
-                "(`refloat sandbox up` starts the sandbox's)"
-            )
-        await asyncio.sleep(0.3)
-
-
 async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
     """Start a recovery; the workflow's id is the lock on the resource.
 
@@ -140,7 +84,7 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
     """
     name = workflow_id(request.mode, request.resource.path)
     queue = queue_of(name)
-    await require_pollers(client, queue)
+    await require_pollers(client, queue, request.resource.provider)
     attributes = {
         RESOURCE: request.resource.path,
         KIND: request.resource.kind.value,
@@ -163,8 +107,8 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
         )
     except WorkflowAlreadyStartedError:
         raise AlreadyRunningError(
-            f"{request.resource.path} is being restored or released already, by {name}; follow it "
-            f"with `refloat run watch {name}`"
+            f"{request.resource.path} is being restored or released already, by {name}; follow a "
+            f"restore with `refloat run watch {name}`, or ask again when it has ended"
         ) from None
     return StartedRun(
         workflow_id=name, run_id=request.id, temporal_run_id=handle.first_execution_run_id or ""
@@ -207,124 +151,3 @@ async def await_report(handle: WorkflowHandle[Any, RunReport]) -> RunReport:
         if told.report is not None:
             return told.report
         raise told from None
-
-
-async def _while_polled(client: Client, queue: str, answer: Awaitable[Answer]) -> Answer:
-    """Return the answer; stop waiting for it once no worker is left that could give it."""
-    waiting = asyncio.ensure_future(answer)
-    try:
-        while not (await asyncio.wait([waiting], timeout=_LOOK_AGAIN))[0]:
-            await require_pollers(client, queue)
-        return await waiting
-    finally:
-        waiting.cancel()
-
-
-async def _short(client: Client, name: str, run: Callable[[str], Awaitable[Answer]]) -> Answer:
-    await require_pollers(client, RECOVERY_QUEUE)
-    try:
-        unique = f"{name}:{uuid.uuid4().hex[:8]}"
-        return await _while_polled(client, RECOVERY_QUEUE, run(unique))
-    except WorkflowFailureError as error:
-        raise ended(error) from None
-    except WorkflowAlreadyStartedError:
-        path = name.partition(":")[2]
-        raise AlreadyRunningError(
-            f"{path} is being restored or released already; `refloat run list` shows by what"
-        ) from None
-
-
-async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:
-    """Return what a restore would do."""
-    return await _short(
-        client,
-        f"plan:{request.resource.path}",
-        lambda name: client.execute_workflow(
-            PlanRestoreWorkflow.run,
-            request,
-            id=name,
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-        ),
-    )
-
-
-async def describe(client: Client, resource: ProtectedResource) -> ServerDescription:
-    """Return what a path means now."""
-    return await _short(
-        client,
-        f"describe:{resource.path}",
-        lambda name: client.execute_workflow(
-            DescribeResourceWorkflow.run,
-            resource,
-            id=name,
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-        ),
-    )
-
-
-async def list_recovery_points(client: Client, resource: ProtectedResource) -> RecoveryPointList:
-    """Return windows and snapshots, live."""
-    return await _short(
-        client,
-        f"points:{resource.path}",
-        lambda name: client.execute_workflow(
-            ListRecoveryPointsWorkflow.run,
-            resource,
-            id=name,
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-        ),
-    )
-
-
-async def find_suspects(
-    client: Client, resource: ProtectedResource, since: datetime
-) -> list[Suspect]:
-    """Return the commits that removed or replaced relations since a moment, newest first."""
-    return await _short(
-        client,
-        f"suspects:{resource.path}",
-        lambda name: client.execute_workflow(
-            FindSuspectsWorkflow.run,
-            FindSuspects(resource=resource, since=since),
-            id=name,
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-        ),
-    )
-
-
-async def create_snapshot(
-    client: Client, resource: ProtectedResource, *, key: str, name: str
-) -> Snapshot:
-    """Take a snapshot with its proof."""
-    asked = CreateSnapshot(resource=resource, key=key, name=name)
-    return await _short(
-        client,
-        f"snapshot:{resource.path}",
-        lambda identity: client.execute_workflow(
-            CreateSnapshotWorkflow.run,
-            asked,
-            id=identity,
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-        ),
-    )
-
-
-async def release(client: Client, resource: ProtectedResource) -> list[str]:
-    """Delete what is superseded; holds the resource's lock, so that no restore runs meanwhile."""
-    return await _short(
-        client,
-        f"release:{resource.path}",
-        lambda _: client.execute_workflow(
-            ReleaseWorkflow.run,
-            resource,
-            id=workflow_id(Mode.INCIDENT, resource.path),
-            task_queue=RECOVERY_QUEUE,
-            execution_timeout=_DAY,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-        ),
-    )

@@ -1,7 +1,6 @@
 """Finds runs, tells where they stand, and passes on what people decide."""
 
 import asyncio
-import contextlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,12 +14,14 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from client.errors import DeniedError, RunEndedError, UnknownRunError
-from client.recoveries import await_report, queue_of, require_pollers, whoami, workflow_id
+from client.errors import ClientError, DeniedError, RunEndedError, UnknownRunError
+from client.pollers import require_pollers
+from client.recoveries import await_report, queue_of, whoami, workflow_id
 from domain.recovery import Progress
 from domain.report import RunReport, RunStatus
 from domain.resources import Mode
@@ -125,25 +126,6 @@ async def _matching(client: Client, condition: str, limit: int) -> list[Workflow
     return [execution async for execution in client.list_workflows(query, limit=limit)]
 
 
-async def last_reports(client: Client, path: str) -> list[RunReport]:
-    """Return the report of the last incident and of the last drill of a resource, where it has any."""
-    reports = []
-    for mode in Mode:
-        ended = await _matching(
-            client,
-            f"RefloatResource = {_quoted(path)} AND RefloatMode = '{mode.value}' "
-            "AND ExecutionStatus IN ('Completed', 'Failed')",
-            limit=1,
-        )
-        for one in ended:
-            handle = client.get_workflow_handle_for(
-                DatabaseRestoreWorkflow.run, one.id, run_id=one.run_id
-            )
-            with contextlib.suppress(RunEndedError):
-                reports.append(await await_report(handle))
-    return reports
-
-
 async def status_of(handle: WorkflowHandle[Any, RunReport]) -> RunStatus | None:
     """Return where a run stands, or None while no worker answers for it."""
     try:
@@ -153,9 +135,12 @@ async def status_of(handle: WorkflowHandle[Any, RunReport]) -> RunStatus | None:
 
 
 async def progress_of(client: Client, handle: WorkflowHandle[Any, RunReport]) -> str:
-    """Return what the run's current step says of itself."""
+    """Return what the run's current step says of itself: its progress, or what it waits for."""
     described = await handle.describe()
     for pending in described.raw_description.pending_activities:
+        failed = pending.last_failure.message if pending.HasField("last_failure") else ""
+        if failed:
+            return f"{failed} (attempt {pending.attempt})"
         if not pending.HasField("heartbeat_details"):
             continue
         try:
@@ -199,12 +184,18 @@ async def approve(client: Client, handle: WorkflowHandle[Any, RunReport], note: 
         await handle.execute_update(
             DatabaseRestoreWorkflow.approve, ApprovalGiven(by=whoami(), note=note)
         )
+    except WorkflowUpdateRPCTimeoutOrCancelledError:
+        raise ClientError(
+            f"{handle.id} did not answer; `refloat run show {handle.id}` tells whether it counted"
+        ) from None
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         told = cause.message if isinstance(cause, ApplicationError) else str(cause)
         raise DeniedError(told) from None
     except RPCError as error:
-        raise DeniedError(f"{handle.id}: {error.message}") from None
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise DeniedError(f"{handle.id}: it has ended already") from None
+        raise
 
 
 async def cancel(handle: WorkflowHandle[Any, RunReport]) -> None:
@@ -214,6 +205,8 @@ async def cancel(handle: WorkflowHandle[Any, RunReport]) -> None:
         UnknownRunError: it has ended already.
     """
     try:
-        await handle.cancel()
+        await handle.cancel(reason=whoami())
     except RPCError as error:
-        raise UnknownRunError(f"{handle.id}: {error.message}") from None
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise UnknownRunError(f"{handle.id}: it has ended already") from None
+        raise

@@ -114,7 +114,6 @@ class Catalog(Written):
             engine=database.engine,
             instance=database.instance,
             objectives=database.objectives or Objectives(),
-            objectives_given=database.objectives is not None,
             backups=database.backups,
             checks=database.checks,
             connection=database.connection,
@@ -161,7 +160,7 @@ def parse_catalog(
         CatalogError: with file, line, what is wrong and the nearest known key.
     """
     try:
-        catalog = Catalog.model_validate(content)
+        catalog = Catalog.model_validate(content, extra="forbid")
     except ValidationError as error:
         found = [_sentence(name, dict(problem), marks or {}) for problem in error.errors()]
         raise CatalogError("\n".join(found)) from None

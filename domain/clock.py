@@ -67,23 +67,53 @@ def judge(name: str, limit: timedelta, measured: timedelta | None) -> Objective:
 
 
 def at_risk_at(
-    started: datetime, rto: timedelta, now: datetime, estimated_rest: timedelta
+    started: datetime,
+    rto: timedelta,
+    now: datetime,
+    estimates: Sequence[PhaseEstimate],
+    records: Sequence[PhaseRecord],
 ) -> datetime:
     """Return when the objective counts as at risk, seen from `now`.
 
-    That is when now + estimated rest passes the objective, at the latest at 80 % of it.
+    That is when now + estimated rest passes the objective, at the latest at 80 % of it. While the
+    running phase keeps to its estimate that sum stands still; once it is over, the sum grows, and
+    passes the objective when only the later phases' estimates are left of it.
     """
-    latest = started + rto * AT_RISK_SHARE
-    if now + estimated_rest > started + rto:
+    deadline = started + rto
+    if now + rest_at(now, estimates, records) > deadline:
         return now
-    return latest
+    later = rest_of(estimates, [record.phase for record in records])
+    return min(started + rto * AT_RISK_SHARE, deadline - later)
 
 
-def rest_of(estimates: Sequence[PhaseEstimate], done: Sequence[Phase]) -> timedelta:
-    """Return the sum of the medians of the phases that are not done."""
+def rest_of(estimates: Sequence[PhaseEstimate], begun: Sequence[Phase]) -> timedelta:
+    """Return the sum of the medians of the phases that have not begun."""
     return sum(
-        (estimate.p50 for estimate in estimates if estimate.phase not in done), start=timedelta()
+        (estimate.p50 for estimate in estimates if estimate.phase not in begun), start=timedelta()
     )
+
+
+def rest_at(
+    now: datetime, estimates: Sequence[PhaseEstimate], records: Sequence[PhaseRecord]
+) -> timedelta:
+    """Return what is left of the running phase's estimate, and all of the later ones."""
+    rest = rest_of(estimates, [record.phase for record in records])
+    running = [record for record in records if record.ended_at is None]
+    for estimate in estimates:
+        for record in running:
+            if record.phase is estimate.phase:
+                rest += max(timedelta(), estimate.p50 - (now - record.started_at))
+    return rest
+
+
+def durations(runs: Sequence[Sequence[PhaseRecord]]) -> Mapping[Phase, Sequence[timedelta]]:
+    """Return how long each phase took in the runs."""
+    found: dict[Phase, list[timedelta]] = {}
+    for records in runs:
+        for record in records:
+            if record.took is not None:
+                found.setdefault(record.phase, []).append(record.took)
+    return found
 
 
 def _quantile(sorted_values: Sequence[timedelta], share: float) -> timedelta:

@@ -3,6 +3,7 @@
 RecoveryError
 ├── TransientError                        Temporal retries
 │   ├── ProviderUnavailableError
+│   ├── WorkerStoppingError
 │   └── NotYetError
 └── PermanentError                        Temporal gives up, a person decides
     ├── RefusedError                      nothing was created; the sentence says what can work
@@ -44,6 +45,10 @@ class TransientError(RecoveryError):
 
 class ProviderUnavailableError(TransientError):
     """The outside system did not answer."""
+
+
+class WorkerStoppingError(TransientError):
+    """The worker is shutting down, or lost the step to another: somebody else goes on with it."""
 
 
 class NotYetError(TransientError):

@@ -4,13 +4,12 @@ All of them raise only `domain.errors.RecoveryError`; another exception that esc
 the implementation. A second call with the same arguments finds what the first one made.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from domain.checks import Finding, ProofPoint, SqlAnswer
-from domain.clock import Phase
 from domain.recovery import (
     Progress,
     RecoveryPoint,
@@ -243,8 +242,15 @@ class Reports(Protocol):
         """Keep the report, once per run id, and return where it is."""
         ...
 
-    def history(self, path: str) -> Mapping[Phase, Sequence[timedelta]]:
-        """Return how long each phase of the resource's earlier runs took."""
+    def of_resource(self, path: str) -> Sequence[RunReport]:
+        """Return the newest kept reports of a resource, oldest first."""
+        ...
+
+    def find(self, run_id: str) -> RunReport | None:
+        """Return the report of a run by its id or the beginning of it, or None.
+
+        For a resource path it is the newest report of the resource.
+        """
         ...
 
 

@@ -11,6 +11,9 @@ from domain.errors import RecoveryPointUnreachableError
 from domain.resources import Mode, ProtectedResource
 from domain.values import UtcDatetime, Value, show_time
 
+POINT_IN_TIME_RTO = timedelta(minutes=60)
+SNAPSHOT_RTO = timedelta(minutes=30)
+
 
 class TargetKind(StrEnum):
     """The ways to name a recovery point."""
@@ -144,7 +147,14 @@ class RestoreRequest(Value):
     requested_by: str
     incident_at: UtcDatetime | None = None
     reason: str = ""
-    confirmed: bool = False
+
+    @property
+    def rto(self) -> timedelta:
+        """The catalog's recovery time objective, else the default for this kind of target."""
+        if self.resource.objectives.rto is not None:
+            return self.resource.objectives.rto
+        kept = self.target.kind in {TargetKind.SNAPSHOT, TargetKind.LATEST_PROOF}
+        return SNAPSHOT_RTO if kept else POINT_IN_TIME_RTO
 
     @property
     def started_counting_at(self) -> datetime:
@@ -246,11 +256,13 @@ class RestoreHandle(Value):
 
 
 class Progress(Value):
-    """How far a step is, where that is known."""
+    """How far a step is, where that is known; `waited` counts only while somebody asked."""
 
     what: str
     done_bytes: int | None = None
     total_bytes: int | None = None
+    waited: timedelta = timedelta()
+    asked_at: UtcDatetime | None = None
 
     def __str__(self) -> str:
         """Return the step with its percentage, when the total is known."""

@@ -13,10 +13,11 @@ from domain.recovery import (
     CutoverRecord,
     RecoveryPoint,
     RestoredResource,
+    ServerDescription,
     SettingDifference,
     Target,
 )
-from domain.resources import Mode
+from domain.resources import Mode, ProtectedResource
 from domain.values import UtcDatetime, Value
 
 SCHEMA: Literal["refloat.report/v1"] = "refloat.report/v1"
@@ -69,6 +70,7 @@ class RunReport(Value):
     report_schema: Literal["refloat.report/v1"] = Field(default=SCHEMA, alias="schema")
     run_id: str
     workflow_id: str
+    temporal_run_id: str = ""
     mode: Mode
     scope: Scope
     resource: str
@@ -84,6 +86,8 @@ class RunReport(Value):
     left_behind: tuple[str, ...] = ()
     requested_at: UtcDatetime
     incident_at: UtcDatetime | None = None
+    incident_basis: str = ""
+    started_counting_at: UtcDatetime | None = None
     ended_at: UtcDatetime
     requested_point: Target
     allowed_point: RecoveryPoint | None = None
@@ -109,6 +113,7 @@ class RunReport(Value):
         """Whether the run did what it should and every verdict passed."""
         return (
             self.outcome is Outcome.DONE
+            and not self.left_behind
             and all(objective.verdict is Verdict.PASSED for objective in self.objectives)
             and all(finding.good for finding in self.findings)
         )
@@ -119,6 +124,64 @@ class RunReport(Value):
         if self.outcome is not Outcome.DONE:
             return self.outcome.value
         return "passed" if self.passed else "missed"
+
+
+class LastRun(Value):
+    """What is told of a run when somebody asks whether a resource can be restored."""
+
+    run_id: str
+    mode: Mode
+    verdict: str
+    ended_at: UtcDatetime
+    measured_rto: timedelta | None = None
+    measured_rpo: timedelta | None = None
+
+
+class FindReport(Value):
+    """Look for a kept report by run id or the beginning of it, at the provider of a resource."""
+
+    resource: ProtectedResource
+    run_id: str
+
+
+class FoundReport(Value):
+    """A kept report, or None."""
+
+    report: RunReport | None
+
+
+class ProvenResource(Value):
+    """A resource with its objectives and its last proofs; None where nobody could be asked."""
+
+    resource: ProtectedResource
+    last: tuple[LastRun, ...] | None = None
+
+
+class ResourceDescription(Value):
+    """A resource with its objectives, the server its path means, and its last proofs."""
+
+    resource: ProtectedResource
+    server: ServerDescription
+    last: tuple[LastRun, ...] = ()
+
+
+def last_runs(reports: Sequence[RunReport]) -> tuple[LastRun, ...]:
+    """Return the newest incident and the newest drill that restored something, in any verdict."""
+    newest: dict[Mode, RunReport] = {}
+    for report in sorted(reports, key=lambda report: report.ended_at):
+        if report.outcome is Outcome.DONE:
+            newest[report.mode] = report
+    return tuple(
+        LastRun(
+            run_id=report.run_id,
+            mode=report.mode,
+            verdict=report.verdict,
+            ended_at=report.ended_at,
+            measured_rto=report.measured_rto,
+            measured_rpo=report.measured_rpo,
+        )
+        for report in newest.values()
+    )
 
 
 def exit_code(report: RunReport) -> int:
@@ -145,6 +208,9 @@ class RestorePlan(Value):
     rto: timedelta
     rpo: timedelta
     expected_loss: timedelta | None
+    incident_at: UtcDatetime | None = None
+    incident_basis: str = ""
+    versions: dict[str, str] = {}
     approvers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
 
@@ -170,6 +236,9 @@ class RunStatus(Value):
     started_counting_at: UtcDatetime
     rto: timedelta
     waiting_for: str = ""
+    requested_by: str = ""
+    reason: str = ""
+    plan: RestorePlan | None = None
     events: tuple[Event, ...] = ()
     report: RunReport | None = None
 

@@ -1,5 +1,6 @@
 """What the business needs back: a protected resource, its path and everything the catalog says of it."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -33,10 +34,23 @@ class Durability(StrEnum):
     ZERO_LOSS = "zero-loss"
 
 
+def _is_reference(text: str) -> str:
+    if re.fullmatch(r"(env|file):\S.*", text) is None:
+        message = "a secret is written as a reference, env:NAME or file:PATH, never as its value"
+        raise ValueError(message)
+    return text
+
+
+SecretReference = Annotated[str, AfterValidator(_is_reference)]
+
+
 class Objectives(Written):
     """How long a recovery may take and how much may be lost."""
 
-    rto: Span = Field(default=timedelta(hours=1), description="recovery time objective")
+    rto: Span | None = Field(
+        default=None,
+        description="recovery time objective; default: 60 min to a time, 30 min from a snapshot",
+    )
     rpo: Span = Field(default=timedelta(minutes=5), description="recovery point objective")
 
 
@@ -47,7 +61,9 @@ class BackupPolicy(Written):
     max_age: Span = timedelta(hours=26)
     max_size: Bytes | None = None
     encrypted: Literal[True] = True
-    key: str | None = Field(default=None, description="reference to the base64 AES-256 key")
+    key: SecretReference | None = Field(
+        default=None, description="reference to the base64 AES-256 key"
+    )
 
 
 class SqlCheck(Written):
@@ -67,7 +83,7 @@ class Connection(Written):
 
     database: str
     user: str
-    password: str | None = None
+    password: SecretReference | None = None
 
 
 class ServerAddress(Written):
@@ -138,7 +154,6 @@ class ProtectedResource(Value):
     engine: Literal["postgresql"]
     instance: str
     objectives: Objectives
-    objectives_given: bool = False
     backups: BackupPolicy
     checks: tuple[SqlCheck, ...] = ()
     connection: Connection

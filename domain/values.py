@@ -26,10 +26,8 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Written(BaseModel):
-    """A frozen value that a person writes; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+class Written(Value):
+    """A frozen value that a person writes; the catalog's reader refuses a key it does not know."""
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -13,7 +13,7 @@ import psycopg
 
 from client.catalog_file import load_catalog
 from client.connection import connect
-from client.recoveries import create_snapshot, list_recovery_points
+from client.questions import create_snapshot, list_recovery_points
 from client.settings import load_settings
 from domain.errors import RecoveryError, ServerFailedError
 from providers.local.binaries import locate

@@ -1,13 +1,14 @@
 """How workflows call activities: every call with its deadlines, on the provider's own queue."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import TimeoutError as StepTimeoutError
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
@@ -94,20 +95,51 @@ def sentence_of(error: BaseException) -> tuple[str, str]:
     while found is not None:
         if isinstance(found, ApplicationError):
             sentence, kind = found.message, found.type or "ApplicationError"
+        elif isinstance(found, ActivityError) and isinstance(found.__cause__, StepTimeoutError):
+            sentence = (
+                f"the step {found.activity_type} did not end in time; see the log of the worker "
+                "and whether one polls the provider's queue"
+            )
+            return sentence, "TimeoutError"
         elif isinstance(found, FailureError) and not isinstance(found, ActivityError):
             sentence, kind = found.message, type(found).__name__
         found = found.__cause__
     return sentence, kind
 
 
+def is_permanent(error: BaseException) -> bool:
+    """Return whether the deepest named failure says that asking again gives the same answer."""
+    permanent = False
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ApplicationError):
+            permanent = found.non_retryable
+        found = found.__cause__
+    return permanent
+
+
+async def uninterrupted(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Do the work to its end, although the run is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+        except FailureError:
+            break
+    return task.result()
+
+
 class Undo:
     """What to take back, last first; an undo must accept that its step never happened."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._steps: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self.left: list[str] = []
 
-    def add(self, what: str, how: Callable[[], Awaitable[None]]) -> None:
+    def add(self, what: str, how: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Note how a step is undone, before the step is tried."""
         self._steps.append((what, how))
 
@@ -121,10 +153,10 @@ class Undo:
         return [what for what, _ in reversed(self._steps)]
 
     async def run(self) -> None:
-        """Undo everything; what cannot be undone is kept in `left`, and the rest goes on."""
+        """Undo everything, a cancel notwithstanding; what cannot be undone is kept in `left`."""
         while self._steps:
             what, how = self._steps.pop()
             try:
-                await how()
+                await uninterrupted(how())
             except FailureError as error:
                 self.left.append(f"{what}: {sentence_of(error)[0]}")

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.consumers import ConsumerActivities
@@ -19,19 +19,23 @@ with workflow.unsafe.imports_passed_through():
         TransferRestore,
     )
     from activities.verification import VerificationActivities
+    from domain.checks import Verdict
     from domain.clock import Phase
     from domain.recovery import CutoverRecord, RestoredResource, RestoreHandle, RestoreRequest
-    from domain.report import (
-        ApprovalRecord,
-        Creation,
-        Outcome,
-        RunReport,
-        RunStatus,
-        refusal,
-    )
+    from domain.report import Creation, Outcome, RunReport, RunStatus, refusal
     from domain.resources import Consumer, Mode
+    from workflows.approval import ApprovalGate
     from workflows.attributes import VERDICT
-    from workflows.calls import Undo, long, perform, polling, sentence_of, short
+    from workflows.calls import (
+        Undo,
+        is_permanent,
+        long,
+        perform,
+        polling,
+        sentence_of,
+        short,
+        uninterrupted,
+    )
     from workflows.planning import Prepared, needs_approval, prepare, told
     from workflows.reporting import Results, report_of
     from workflows.requests import ApprovalGiven
@@ -39,6 +43,8 @@ with workflow.unsafe.imports_passed_through():
 
 _DECISIVE = {"point", "content", "integrity"}
 _DAY = timedelta(hours=24)
+_PATIENCE = timedelta(hours=1)
+_BEFORE_CREATION = {Phase.PREFLIGHT, Phase.APPROVAL}
 
 
 @workflow.defn
@@ -50,32 +56,32 @@ class DatabaseRestoreWorkflow:
         """Prepare the state, so that queries and approvals are answered from the first moment."""
         self._request = request
         self._clock = RunClock(request)
+        self._gate = ApprovalGate(request, self._clock)
         self._undo = Undo()
         self._results = Results()
-        self._approval: ApprovalRecord | None = None
-        self._waiting_for = ""
         self._report: RunReport | None = None
 
     @workflow.run
     async def run(self, request: RestoreRequest) -> RunReport:
         """Recover, and return the report; a failure carries it as its detail."""
         watch = asyncio.create_task(self._clock.watch())
-        outcome, failure = Outcome.DONE, ("", "")
         try:
             await self._recover(request)
         except (asyncio.CancelledError, FailureError) as error:
-            failure = sentence_of(error)
-            outcome = self._outcome_of(error, failure[1])
+            self._gate.close()
             self._clock.close()
-            await self._take_back(failure[0])
+            self._judge(error)
+            await self._take_back(self._results.failure)
         watch.cancel()
-        await self._conclude(outcome, failure)
+        report = await self._conclude()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        assert self._report is not None
-        if outcome is Outcome.DONE:
-            return self._report
+        if report.outcome is Outcome.DONE:
+            return report
         raise ApplicationError(
-            failure[0], self._report, type=f"Run{outcome.value.capitalize()}", non_retryable=True
+            report.failure,
+            report,
+            type=f"Run{report.outcome.value.capitalize()}",
+            non_retryable=True,
         )
 
     async def _recover(self, request: RestoreRequest) -> None:
@@ -88,7 +94,7 @@ class DatabaseRestoreWorkflow:
         self._clock.note(f"point chosen: {told(prepared.plan.point)}")
         if needs_approval(request):
             with self._clock.during(Phase.APPROVAL):
-                await self._await_approval()
+                self._results.approval = await self._gate.wait()
         if request.mode is Mode.INCIDENT:
             with self._clock.during(Phase.SAFETY):
                 await self._mark_what_is_left()
@@ -100,25 +106,6 @@ class DatabaseRestoreWorkflow:
             await self._bring_into_service(restored.handle)
         else:
             await self._conclude_copy(restored.handle, sound=sound)
-
-    async def _await_approval(self) -> None:
-        approval = self._request.resource.approval
-        assert approval is not None
-        self._waiting_for = f"approval by one of {', '.join(approval.approvers)}"
-        self._clock.note(f"waiting for {self._waiting_for}")
-        try:
-            await workflow.wait_condition(
-                lambda: self._approval is not None,
-                timeout=approval.within.total_seconds(),
-                timeout_summary="approval",
-            )
-        except TimeoutError:
-            raise ApplicationError(
-                f"nobody approved within {approval.within}",
-                type="ApprovalDeniedError",
-                non_retryable=True,
-            ) from None
-        self._waiting_for = ""
 
     async def _mark_what_is_left(self) -> None:
         resource = self._request.resource
@@ -132,9 +119,7 @@ class DatabaseRestoreWorkflow:
         if marked.snapshot is None:
             self._clock.note("no safety snapshot: the present server does not answer")
         else:
-            self._results.created.append(
-                Creation(what="safety snapshot", name=marked.snapshot.id, kept=True)
-            )
+            self._made("safety snapshot", marked.snapshot.id)
 
     async def _restore(self, prepared: Prepared) -> RestoredResource:
         resource, point = self._request.resource, prepared.plan.point
@@ -147,7 +132,7 @@ class DatabaseRestoreWorkflow:
             short(resource, "Reserve name, folder and port of the new server"),
         )
         self._results.handle = handle
-        self._results.created.append(Creation(what="server", name=handle.server, kept=True))
+        self._made("server", handle.server)
         await perform(
             RestoreActivities.transfer,
             TransferRestore(resource=resource, point=point, handle=handle),
@@ -180,7 +165,7 @@ class DatabaseRestoreWorkflow:
             long(resource, "Prove the point reached, the content, the pages and the checks"),
         )
         self._results.findings = tuple(findings)
-        failed = [finding for finding in findings if finding.verdict.value == "failed"]
+        failed = [finding for finding in findings if finding.verdict is Verdict.FAILED]
         decisive = [finding for finding in failed if finding.kind in _DECISIVE]
         if decisive:
             first = decisive[0]
@@ -196,11 +181,11 @@ class DatabaseRestoreWorkflow:
 
     async def _conclude_copy(self, handle: RestoreHandle, *, sound: bool) -> None:
         """End a run without cutover: a drill's copy goes, any other stays until it is released."""
-        self._clock.stop()
+        if sound or not self._request.cuts_over:
+            self._clock.stop()  # else the service is still down, and the objective unproven
         if self._request.mode is Mode.DRILL:
             with self._clock.during(Phase.CLEAN_UP):
                 await self._undo.run()
-            self._note_removed(not self._undo.left)
             return
         resource = self._request.resource
         await perform(
@@ -209,11 +194,11 @@ class DatabaseRestoreWorkflow:
             short(resource, "Keep the copy until it is released"),
         )
         self._undo.forget()
-        if not sound:
-            self._clock.note(
-                f"not cut over, because a check failed: look at the copy at "
-                f"{handle.host}:{handle.port}, then `refloat release {resource.path}`"
-            )
+        why = "" if sound else "not cut over, because a check failed: "
+        self._clock.note(
+            f"{why}the copy answers at {handle.host}:{handle.port}; look at it, then "
+            f"`refloat release {resource.path}` removes it"
+        )
 
     async def _bring_into_service(self, handle: RestoreHandle) -> None:
         resource = self._request.resource
@@ -224,6 +209,7 @@ class DatabaseRestoreWorkflow:
                 on,
                 long(resource, "Give the new server its own archive and base backup"),
             )
+            self._made("archive and base backup of", handle.server)
         with self._clock.during(Phase.CUTOVER):
             self._undo.add("make the old server what the path means", self._demote)
             superseded = await perform(
@@ -245,7 +231,8 @@ class DatabaseRestoreWorkflow:
                 await perform(
                     ConsumerActivities.await_healthy,
                     consumer,
-                    polling(resource, f"Wait until {consumer.name} is healthy", within),
+                    # the step itself counts `within`, and only while somebody asks
+                    polling(resource, f"Wait until {consumer.name} is healthy", within + _PATIENCE),
                 )
         self._clock.stop()
         self._undo.forget()
@@ -257,22 +244,22 @@ class DatabaseRestoreWorkflow:
             consumer,
             short(resource, f"Note where {consumer.name} points"),
         )
-        before = found.address
-        self._undo.add(f"turn {consumer.name} back", lambda: self._turn_back(consumer, before))
+        record = CutoverRecord(consumer=consumer.name, before=found.address, after=after)
+        self._undo.add(f"turn {consumer.name} back", lambda: self._turn_back(consumer, record))
+        self._results.cutovers.append(record)
         await perform(
             ConsumerActivities.switch,
             SwitchConsumer(consumer=consumer, address=after),
             short(resource, f"Point {consumer.name} to the new server"),
         )
-        record = CutoverRecord(consumer=consumer.name, before=before, after=after)
-        self._results.cutovers.append(record)
 
-    async def _turn_back(self, consumer: Consumer, before: str) -> None:
+    async def _turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
         await workflow.execute_activity_method(
             ConsumerActivities.switch,
-            SwitchConsumer(consumer=consumer, address=before),
-            **short(self._request.resource, f"Turn {consumer.name} back to {before}"),
+            SwitchConsumer(consumer=consumer, address=record.before),
+            **short(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
         )
+        self._results.cutovers.remove(record)
 
     async def _demote(self) -> None:
         if self._results.handle is not None:
@@ -281,6 +268,7 @@ class DatabaseRestoreWorkflow:
                 OnServer(resource=self._request.resource, handle=self._results.handle),
                 **short(self._request.resource, "Make the old server what the path means again"),
             )
+            self._results.superseded = None
 
     async def _discard(self) -> None:
         request = self._request
@@ -295,58 +283,53 @@ class DatabaseRestoreWorkflow:
             OnServer(resource=request.resource, handle=handle),
             **short(request.resource, "Remove the new server and nothing else"),
         )
+        self._results.created = [
+            made.model_copy(update={"kept": made.kept and made.name != handle.server})
+            for made in self._results.created
+        ]
 
     async def _take_back(self, why: str) -> None:
         for what in self._undo.planned:
             self._clock.note(f"undo, because {why}: {what}")
         await self._undo.run()
-        self._results.superseded = None
-        self._results.cutovers.clear()
-        self._note_removed(not self._undo.left)
 
-    def _note_removed(self, removed: bool) -> None:  # noqa: FBT001 - the only argument
-        self._results.created = [
-            made.model_copy(update={"kept": not removed}) if made.what == "server" else made
-            for made in self._results.created
-        ]
+    def _made(self, what: str, name: str) -> None:
+        self._results.created.append(Creation(what=what, name=name, kept=True))
 
-    @staticmethod
-    def _outcome_of(error: BaseException, kind: str) -> Outcome:
-        if isinstance(error, asyncio.CancelledError) or kind in {"CancelledError", "StoppedError"}:
-            return Outcome.CANCELLED
-        refused = {
-            "RefusedError",
-            "RecoveryPointUnreachableError",
-            "PreflightRefusedError",
-            "ApprovalDeniedError",
-            "UnsupportedResourceError",
-            "CatalogError",
-        }
-        return Outcome.REFUSED if kind in refused else Outcome.FAILED
+    def _judge(self, error: BaseException) -> None:
+        """Note how the run ended: cancelled, refused before anything was made, or failed."""
+        results = self._results
+        results.failure, results.failure_type = sentence_of(error)
+        if workflow.cancellation_reason() is not None:
+            who = workflow.cancellation_reason()
+            results.failure = f"cancelled by {who}" if who else "cancelled"
+            results.outcome, results.failure_type = Outcome.CANCELLED, "CancelledError"
+        elif self._clock.phase in _BEFORE_CREATION and is_permanent(error):
+            results.outcome = Outcome.REFUSED
+        else:
+            results.outcome = Outcome.FAILED
 
-    async def _conclude(self, outcome: Outcome, failure: tuple[str, str]) -> None:
-        self._report = report_of(
-            self._request,
-            self._results,
-            self._clock,
-            self._approval,
-            outcome,
-            failure,
-            tuple(self._undo.left),
-        )
-        workflow.upsert_search_attributes([VERDICT.value_set(self._report.verdict)])
+    async def _conclude(self) -> RunReport:
+        self._results.left = tuple(self._undo.left)
+        self._report = report = report_of(self._request, self._results, self._clock)
+        workflow.upsert_search_attributes([VERDICT.value_set(report.verdict)])
+        self._clock.show(f"Verdict: **{report.verdict}**. {report.failure}")
         try:
-            await workflow.execute_activity_method(
-                EvidenceActivities.store_report,
-                self._report,
-                **short(self._request.resource, "Keep the report"),
+            await uninterrupted(
+                workflow.execute_activity_method(
+                    EvidenceActivities.store_report,
+                    report,
+                    **short(self._request.resource, "Keep the report"),
+                )
             )
-        except ActivityError as error:
+        except FailureError as error:
             self._clock.note(f"the report could not be stored: {sentence_of(error)[0]}")
+        return report
 
     @workflow.query
     def status(self) -> RunStatus:
         """Tell where the run stands."""
+        prepared = self._results.prepared
         return RunStatus(
             run_id=self._request.id,
             resource=self._request.resource.path,
@@ -355,8 +338,11 @@ class DatabaseRestoreWorkflow:
             phases=tuple(self._clock.phases),
             estimates=self._clock.estimates,
             started_counting_at=self._clock.started,
-            rto=self._clock.rto,
-            waiting_for=self._waiting_for,
+            rto=self._request.rto,
+            waiting_for=self._gate.waiting_for,
+            requested_by=self._request.requested_by,
+            reason=self._request.reason,
+            plan=prepared.plan if prepared else None,
             events=tuple(self._clock.events),
             report=self._report,
         )
@@ -364,18 +350,8 @@ class DatabaseRestoreWorkflow:
     @workflow.update
     def approve(self, given: ApprovalGiven) -> None:
         """Say yes to the plan."""
-        self._approval = ApprovalRecord(by=given.by, at=workflow.now(), note=given.note)
-        self._clock.note(f"approved by {given.by}")
+        self._gate.open(given)
 
     @approve.validator
     def _may_approve(self, given: ApprovalGiven) -> None:
-        approval = self._request.resource.approval
-        if approval is None or not self._waiting_for:
-            reason = "this run waits for no approval"
-        elif given.by == self._request.requested_by:
-            reason = f"{given.by} asked for this restore; another person has to approve it"
-        elif given.by not in approval.approvers:
-            reason = f"{given.by} is not an approver; ask {', '.join(approval.approvers)}"
-        else:
-            return
-        raise ApplicationError(reason, type="ApprovalDeniedError", non_retryable=True)
+        self._gate.require_allowed(given)

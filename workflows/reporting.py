@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.checks import Finding
-    from domain.clock import judge, rest_of
+    from domain.clock import Objective, judge, rest_of
     from domain.recovery import (
         CutoverRecord,
         RestoredResource,
@@ -16,16 +16,25 @@ with workflow.unsafe.imports_passed_through():
         SettingDifference,
         TargetKind,
     )
-    from domain.report import ApprovalRecord, Creation, Outcome, RunReport, Scope, total_of
+    from domain.report import (
+        ApprovalRecord,
+        Creation,
+        Outcome,
+        RestorePlan,
+        RunReport,
+        Scope,
+        total_of,
+    )
     from workflows.planning import Prepared, loss_of
     from workflows.run_clock import RunClock
 
 
 @dataclass
 class Results:
-    """What a run found and made so far."""
+    """What a run found and made so far, and how it ended."""
 
     prepared: Prepared | None = None
+    approval: ApprovalRecord | None = None
     handle: RestoreHandle | None = None
     restored: RestoredResource | None = None
     findings: tuple[Finding, ...] = ()
@@ -33,60 +42,54 @@ class Results:
     cutovers: list[CutoverRecord] = field(default_factory=list)
     created: list[Creation] = field(default_factory=list)
     superseded: str | None = None
+    outcome: Outcome = Outcome.DONE
+    failure: str = ""
+    failure_type: str = ""
+    left: tuple[str, ...] = ()
+
+    @property
+    def last_commit_at(self) -> datetime | None:
+        """Commit time of the last commit in the restored data, UTC, or None without any."""
+        point = self.prepared.plan.point if self.prepared and self.restored else None
+        return point.time if point else None
 
 
-def report_of(  # noqa: PLR0913, PLR0917 - the sources of one document
-    request: RestoreRequest,
-    results: Results,
-    clock: RunClock,
-    approval: ApprovalRecord | None,
-    outcome: Outcome,
-    failure: tuple[str, str],
-    left: tuple[str, ...],
-) -> RunReport:
+def report_of(request: RestoreRequest, results: Results, clock: RunClock) -> RunReport:
     """Return the report; what was not measured is said to be unproven."""
     plan = results.prepared.plan if results.prepared else None
-    point = plan.point if plan else None
-    last = point.time if point and results.restored else None
-    rto = clock.stopped_at - clock.started if clock.stopped_at else None
-    rpo = (
-        loss_of(request, point, last, results.prepared.recoverable_to)
-        if point and results.prepared
-        else None
-    )
-    limits = request.resource.objectives
-    took = total_of(clock.phases)
-    estimated = rest_of(plan.estimates, ()) if plan else None
+    objectives = _objectives(request, results, clock)
+    rto, rpo = (objective.measured for objective in objectives)
+    resource, info = request.resource, workflow.info()
     return RunReport(
         run_id=request.id,
-        workflow_id=workflow.info().workflow_id,
+        workflow_id=info.workflow_id,
+        temporal_run_id=info.run_id,
         mode=request.mode,
-        scope=Scope.SERVICE if request.cuts_over and results.superseded else Scope.RESTORE,
-        resource=request.resource.path,
-        kind=request.resource.kind.value,
-        provider=request.resource.provider,
-        provider_kind=request.resource.provider_kind,
+        scope=Scope.SERVICE if request.cuts_over else Scope.RESTORE,
+        resource=resource.path,
+        kind=resource.kind.value,
+        provider=resource.provider,
+        provider_kind=resource.provider_kind,
         reason=request.reason,
         requested_by=request.requested_by,
-        approval=approval,
-        outcome=outcome,
-        failure=failure[0],
-        failure_type=failure[1],
-        left_behind=left,
+        approval=results.approval,
+        outcome=results.outcome,
+        failure=results.failure,
+        failure_type=results.failure_type,
+        left_behind=results.left,
         requested_at=request.requested_at,
-        incident_at=request.incident_at,
+        incident_at=plan.incident_at if plan else request.incident_at,
+        incident_basis=plan.incident_basis if plan else "",
+        started_counting_at=clock.started,
         ended_at=workflow.now(),
         requested_point=request.target,
-        allowed_point=point,
+        allowed_point=plan.point if plan else None,
         reached=results.restored,
-        point_deviation=_deviation(request, last),
+        point_deviation=_point_deviation(request, results.last_commit_at),
         phases=tuple(clock.phases),
         estimates=plan.estimates if plan else (),
-        estimated=estimated,
-        deviation=took - estimated if estimated is not None else None,
-        objectives=(judge("rto", limits.rto, rto), judge("rpo", limits.rpo, rpo))
-        if outcome is Outcome.DONE
-        else (),
+        **_estimated(plan, clock),
+        objectives=() if results.outcome is Outcome.REFUSED else objectives,
         measured_rto=rto,
         measured_rpo=rpo,
         findings=(*(plan.findings if plan else ()), *results.findings),
@@ -95,11 +98,32 @@ def report_of(  # noqa: PLR0913, PLR0917 - the sources of one document
         created=tuple(results.created),
         superseded=results.superseded,
         events=tuple(clock.events),
-        versions={"postgresql": results.restored.version} if results.restored else {},
+        versions=_versions(plan, results),
     )
 
 
-def _deviation(request: RestoreRequest, last: datetime | None) -> timedelta | None:
+def _objectives(
+    request: RestoreRequest, results: Results, clock: RunClock
+) -> tuple[Objective, Objective]:
+    rto = clock.stopped_at - clock.started if clock.stopped_at else None
+    last = results.last_commit_at
+    rpo = loss_of(results.prepared.incident, last) if results.prepared else None
+    return judge("rto", request.rto, rto), judge("rpo", request.resource.objectives.rpo, rpo)
+
+
+def _estimated(plan: RestorePlan | None, clock: RunClock) -> dict[str, timedelta]:
+    if plan is None:
+        return {}
+    estimated = rest_of(plan.estimates, ())
+    return {"estimated": estimated, "deviation": total_of(clock.phases) - estimated}
+
+
+def _versions(plan: RestorePlan | None, results: Results) -> dict[str, str]:
+    restored = {"postgresql": results.restored.version} if results.restored else {}
+    return {**(plan.versions if plan else {}), **restored}
+
+
+def _point_deviation(request: RestoreRequest, last: datetime | None) -> timedelta | None:
     if request.target.kind is TargetKind.TIME and request.target.time and last:
         return request.target.time - last
     return None

@@ -1,6 +1,5 @@
 """The clock of one run: phases, events, and the two timers beside the work."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -8,7 +7,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.clock import Phase, PhaseEstimate, PhaseRecord, at_risk_at, rest_of
+    from domain.clock import Phase, PhaseEstimate, PhaseRecord, at_risk_at, rest_at
     from domain.recovery import RestoreRequest
     from domain.report import Event
     from domain.values import show_span, show_time
@@ -20,7 +19,7 @@ class RunClock:
 
     def __init__(self, request: RestoreRequest) -> None:
         self._request = request
-        self.rto = request.resource.objectives.rto
+        self.rto = request.rto
         self.phases: list[PhaseRecord] = []
         self.events: list[Event] = []
         self.estimates: tuple[PhaseEstimate, ...] = ()
@@ -40,7 +39,7 @@ class RunClock:
     def note(self, what: str) -> None:
         """Keep an event for the report and show it."""
         self.events.append(Event(at=workflow.now(), what=what))
-        self._show()
+        self.show()
 
     @contextmanager
     def during(self, phase: Phase) -> Iterator[None]:
@@ -48,11 +47,11 @@ class RunClock:
         self.phases.append(PhaseRecord(phase=phase, started_at=workflow.now()))
         workflow.upsert_search_attributes([PHASE.value_set(phase.value)])
         self._turn += 1
-        self._show()
+        self.show()
         yield
         self.phases[-1] = self.phases[-1].model_copy(update={"ended_at": workflow.now()})
         self._turn += 1
-        self._show()
+        self.show()
 
     def close(self) -> None:
         """End the phase that a failure left open."""
@@ -64,15 +63,14 @@ class RunClock:
         self.stopped_at = workflow.now()
 
     def _rest(self) -> timedelta:
-        done = [record.phase for record in self.phases if record.ended_at is not None]
-        return rest_of(self.estimates, done)
+        return rest_at(workflow.now(), self.estimates, self.phases)
 
     async def watch(self) -> None:
         """Wait beside the work for the objective to be at risk, then to be missed."""
         deadline = self.started + self.rto
         while True:
             turn = self._turn
-            moment = at_risk_at(self.started, self.rto, workflow.now(), self._rest())
+            moment = at_risk_at(self.started, self.rto, workflow.now(), self.estimates, self.phases)
             if workflow.now() >= moment:
                 break
             await self._until(moment, turn, "objective at risk")
@@ -95,11 +93,11 @@ class RunClock:
                 timeout=seconds,
                 timeout_summary=summary,
             )
-        except asyncio.TimeoutError:  # noqa: UP041 - what the SDK raises on 3.11 and later alike
+        except TimeoutError:
             return
 
-    def _show(self) -> None:
-        """Tell Temporal's page of the run where it stands."""
+    def show(self, verdict: str = "") -> None:
+        """Tell Temporal's page of the run where it stands, in the end its verdict."""
         request = self._request
         used = show_span(workflow.now() - self.started)
         lines = [
@@ -108,7 +106,8 @@ class RunClock:
                 f"Restore to **{request.target}** ({request.mode.value}), asked for by "
                 f"{request.requested_by}."
             ),
-            f"Clock: {used} of {show_span(self.rto)} used; about {show_span(self._rest())} to go.",
+            verdict
+            or f"Clock: {used} of {show_span(self.rto)} used, about {show_span(self._rest())} to go.",
             "",
             "| phase | took |",
             "|---|---|",

@@ -6,16 +6,22 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.database import CutoverActivities, PointActivities
+    from activities.evidence import EvidenceActivities
     from activities.steps import SuspectSearch, TakeSnapshot
     from activities.verification import VerificationActivities
     from domain.recovery import (
         RecoveryPointList,
         RestoreRequest,
-        ServerDescription,
         Snapshot,
         Suspect,
     )
-    from domain.report import RestorePlan
+    from domain.report import (
+        FindReport,
+        FoundReport,
+        LastRun,
+        ResourceDescription,
+        RestorePlan,
+    )
     from domain.resources import ProtectedResource
     from workflows.calls import long, polling, short
     from workflows.planning import prepare
@@ -34,13 +40,41 @@ class PlanRestoreWorkflow:
 
 @workflow.defn
 class DescribeResourceWorkflow:
-    """What a path means now."""
+    """What a path means now, and how its last runs went."""
 
     @workflow.run
-    async def run(self, resource: ProtectedResource) -> ServerDescription:
-        """Return the server and the health of its archive."""
-        return await workflow.execute_activity_method(
+    async def run(self, resource: ProtectedResource) -> ResourceDescription:
+        """Return the server with the health of its archive, and the last proofs."""
+        server = await workflow.execute_activity_method(
             PointActivities.describe, resource, **short(resource, "Describe the server")
+        )
+        last = await workflow.execute_activity_method(
+            EvidenceActivities.last_runs, resource, **short(resource, "Read the kept reports")
+        )
+        return ResourceDescription(resource=resource, server=server, last=tuple(last))
+
+
+@workflow.defn
+class LastRunsWorkflow:
+    """How the last incident and the last drill of a resource went."""
+
+    @workflow.run
+    async def run(self, resource: ProtectedResource) -> list[LastRun]:
+        """Return them, where there are any."""
+        return await workflow.execute_activity_method(
+            EvidenceActivities.last_runs, resource, **short(resource, "Read the kept reports")
+        )
+
+
+@workflow.defn
+class FindReportWorkflow:
+    """A report that outlives what Temporal remembers."""
+
+    @workflow.run
+    async def run(self, asked: FindReport) -> FoundReport:
+        """Return it, where it is kept."""
+        return await workflow.execute_activity_method(
+            EvidenceActivities.find_report, asked, **short(asked.resource, "Look for the report")
         )
 
 

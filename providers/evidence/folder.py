@@ -1,22 +1,20 @@
 """Run reports in a folder, one JSON file a run."""
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from domain.clock import Phase
 from domain.provider import Reports
-from domain.report import Outcome, RunReport
+from domain.report import RunReport
 
 _REMEMBERED = 20
+_LOOKED_AT = 500
 
 
 class FolderReports(Reports):
-    """Keeps reports below one folder and reads the durations of earlier runs from them."""
+    """Keeps reports below one folder and reads them again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -26,21 +24,38 @@ class FolderReports(Reports):
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{report.run_id}.json"
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(report.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+        with unfinished.open("w", encoding="utf-8") as sink:
+            sink.write(report.model_dump_json(by_alias=True, indent=1))
+            sink.flush()
+            os.fsync(sink.fileno())
         unfinished.replace(path)
         return str(path)
 
-    def history(self, path: str) -> Mapping[Phase, Sequence[timedelta]]:
-        """Return the durations of the phases of the newest runs that were done."""
+    def of_resource(self, path: str) -> Sequence[RunReport]:
+        """Return the newest reports of a resource, oldest first."""
+        found = (report for report in self._newest_first() if report.resource == path)
+        newest = [report for report, _ in zip(found, range(_REMEMBERED), strict=False)]
+        return newest[::-1]
+
+    def find(self, run_id: str) -> RunReport | None:
+        """Return the report of a run by its id or its beginning, or a resource's newest by path."""
+        if "/" in run_id:
+            return next(iter(self.of_resource(run_id)[::-1]), None)
+        if not run_id.isalnum():
+            return None
+        files = sorted(self._folder.glob(f"{run_id}*.json"))
+        return _read(files[0]) if len(files) == 1 else None
+
+    def _newest_first(self) -> Iterator[RunReport]:
         files = sorted(self._folder.glob("[!.]*.json"), key=lambda file: file.stat().st_mtime)
-        durations: dict[Phase, list[timedelta]] = defaultdict(list)
-        for file in files[-200:]:
-            try:
-                report = RunReport.model_validate_json(file.read_bytes())
-            except (ValidationError, OSError):
-                continue  # somebody else's file, or a later version's: no history to learn from
-            if report.resource == path and report.outcome is Outcome.DONE:
-                for record in report.phases:
-                    if record.took is not None:
-                        durations[record.phase].append(record.took)
-        return {phase: spans[-_REMEMBERED:] for phase, spans in durations.items()}
+        for file in reversed(files[-_LOOKED_AT:]):
+            report = _read(file)
+            if report is not None:
+                yield report
+
+
+def _read(file: Path) -> RunReport | None:
+    try:
+        return RunReport.model_validate_json(file.read_bytes())
+    except (ValidationError, OSError):
+        return None  # somebody else's file, or a later version's: nothing to learn from

@@ -1,13 +1,13 @@
 """Applications on this machine: their setting is rewritten, they are restarted and asked how they are."""
 
 import os
+import re
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from domain.errors import NotYetError, PreflightRefusedError, ServerFailedError
 from domain.provider import Consumers
@@ -32,21 +32,32 @@ class ApplicationStatus(Value):
     generation: int
 
 
+_LINE = re.compile(r"(?P<head>\s*(?:export\s+)?(?P<name>\w+)\s*=\s*)(?P<value>.*?)\s*")
+_URL = re.compile(
+    r"(?P<quote>['\"]?)(?P<head>postgres(?:ql)?://(?:[^@/?#,'\"]*@)?)(?P<address>[^@/?#,'\"]+)"
+    r"(?P<tail>(?:[/?#][^'\"]*)?)(?P=quote)"
+)
+
+
 def read_settings(path: Path) -> dict[str, str]:
-    """Return the NAME=value lines of a settings file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    """Return the NAME=value lines of a settings file, without the quotes around values."""
+    found = (_LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {line["name"]: _unquoted(line["value"]) for line in found if line}
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if quoted else value
 
 
 def _rewrite(path: Path, variable: str, value: str) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
+    found = [(_LINE.fullmatch(line), line) for line in lines]
     kept = [
-        f"{variable}={value}" if line.partition("=")[0].strip() == variable else line
-        for line in lines
+        f"{known['head']}{value}" if known and known["name"] == variable else line
+        for known, line in found
     ]
-    mode = path.stat().st_mode & 0o777
-    write_text(path, "\n".join(kept) + "\n", mode)
+    write_text(path, "\n".join(kept) + "\n", path.stat().st_mode & 0o777)
 
 
 class LocalConsumers(Consumers):
@@ -56,18 +67,19 @@ class LocalConsumers(Consumers):
         self._base, self._root = base, root
 
     def address(self, consumer: Consumer) -> str:
-        """Return host and port of the consumer's database URL."""
-        _, url = self._setting(consumer)
-        return urlsplit(url).netloc.rpartition("@")[2]
+        """Return host and port of the consumer's database URL.
+
+        Raises:
+            PreflightRefusedError: the setting is missing, or no URL with one host.
+        """
+        return self._setting(consumer)[1]["address"]
 
     def switch(self, consumer: Consumer, address: str) -> None:
         """Rewrite host and port in the consumer's database URL and restart it."""
-        path, before = self._setting(consumer)
-        parts = urlsplit(before)
-        login, at, _ = parts.netloc.rpartition("@")
-        netloc = f"{login}{at}{address}"
-        after = urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment))
-        if after != before:
+        path, url = self._setting(consumer)
+        if url["address"] != address:
+            quote = url["quote"]
+            after = f"{quote}{url['head']}{address}{url['tail']}{quote}"
             _rewrite(path, consumer.platform.variable, after)
         record = application_record(self._root, consumer.name)
         known = read_record(record, ApplicationRecord) or ApplicationRecord()
@@ -99,19 +111,28 @@ class LocalConsumers(Consumers):
             told = str(getattr(error, "reason", error))
         raise NotYetError(f"{consumer.name} to be healthy at {consumer.health.url}: {told}", pace)
 
-    def _setting(self, consumer: Consumer) -> tuple[Path, str]:
+    def _setting(self, consumer: Consumer) -> tuple[Path, re.Match[str]]:
         path = self._base / Path(consumer.platform.settings).expanduser()
         try:
-            settings = read_settings(path)
+            lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise PreflightRefusedError(
                 f"{consumer.name}: its settings file {path} cannot be read ({error.strerror})"
             ) from None
-        if consumer.platform.variable not in settings:
+        variable = consumer.platform.variable
+        found = [line for text in lines if (line := _LINE.fullmatch(text))]
+        values = [line["value"] for line in found if line["name"] == variable]
+        if len(values) != 1:
             raise PreflightRefusedError(
-                f"{consumer.name}: {path} has no line {consumer.platform.variable}="
+                f"{consumer.name}: {path} has {len(values)} lines {variable}=…; it needs one"
             )
-        return path, settings[consumer.platform.variable]
+        url = _URL.fullmatch(values[0])
+        if url is None:
+            raise PreflightRefusedError(
+                f"{consumer.name}: {variable} in {path} is not a URL postgresql://user@host:port/name "
+                "with one host"
+            )
+        return path, url
 
     def _require_restarted(self, consumer: Consumer) -> None:
         """Wait for the new process: the word of the one before does not count."""

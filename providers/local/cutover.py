@@ -117,7 +117,9 @@ class LocalCutover(Cutover):
     def keep(self, resource: ProtectedResource, handle: RestoreHandle) -> None:
         """Mark the server of a finished run, so that `release` may take it."""
         servers = self._servers(resource)
-        servers.write(_require(servers, handle).model_copy(update={"kept": True}))
+        record = _require(servers, handle)
+        remove_tree(servers.layout.server(record.name) / "wal")
+        servers.write(record.model_copy(update={"kept": True, "aim": None}))
 
     def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> Superseded:
         """Fence the old server and make the new one what the path means."""

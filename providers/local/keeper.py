@@ -50,6 +50,7 @@ class ServerKeeper:
                 self._tell("running", pid, record.generation)
                 return
             self._halt(signal.SIGINT)
+            self._not_before = 0.0
         if not (self.folder / "data" / "PG_VERSION").exists():
             self._tell("lost", None, record.generation, "its data directory is gone")
             return

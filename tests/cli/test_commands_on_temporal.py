@@ -9,7 +9,7 @@ import yaml
 from temporalio.testing import WorkflowEnvironment
 
 from cli.main import call
-from tests.client.scripted import CATALOG
+from tests.client.scripted import CATALOG, KEPT_RUN
 
 ORDERS = "shop/production/orders"
 
@@ -99,14 +99,25 @@ async def test_a_plan_that_cannot_work_is_exit_code_2(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == f"refloat: {ORDERS}: no backup\n"
 
 
-async def test_a_resource_is_shown_with_its_last_run(capsys: pytest.CaptureFixture[str]) -> None:
-    await _call("restore", ORDERS, "--latest", "--yes")
-    await asyncio.sleep(0.5)  # until its end is listed
-    capsys.readouterr()
-
+async def test_resources_are_listed_and_shown_with_their_last_proof(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert await _call("resource", "show", ORDERS) == 0
+    assert "last drill: passed" in capsys.readouterr().out
 
-    assert "last incident: " in capsys.readouterr().out
+    assert await _call("resource", "list") == 0
+    assert "drill passed 2026-03-01" in capsys.readouterr().out
+    assert await _call("--output", "json", "resource", "list") == 0
+    assert json.loads(capsys.readouterr().out)[0]["last"][0]["verdict"] == "passed"
+
+
+async def test_a_report_that_temporal_has_forgotten_is_still_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert await _call("run", "report", KEPT_RUN) == 0
+    assert await _call("run", "report", "abcdef") == 2
+
+    assert capsys.readouterr().out.startswith(f"RESTORED: {ORDERS[:16]}")
 
 
 async def test_an_unknown_run_or_namespace_is_one_sentence(

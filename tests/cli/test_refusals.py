@@ -83,10 +83,13 @@ def test_the_sandbox_tells_its_own_help(capsys: pytest.CaptureFixture[str]) -> N
 def test_what_is_protected_is_listed_as_text_and_checked_offline(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call(["resource", "list"]) == 0
     assert call(["catalog", "check"]) == 0
+    assert call(["resource", "list"]) == 4
 
-    assert "refloat.yaml: valid, 6 resources" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "refloat.yaml: valid, 6 resources" in told.out
+    assert ORDERS in told.out
+    assert "last proofs are unknown" in told.err
 
 
 def test_text_from_outside_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

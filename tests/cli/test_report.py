@@ -9,9 +9,18 @@ from cli.html import render
 from cli.printing import last_lines, report_lines
 from domain.checks import Finding, Verdict
 from domain.clock import Phase, PhaseRecord, judge
-from domain.recovery import Target, TargetKind
-from domain.report import Creation, Outcome, RunReport, Scope, exit_code
+from domain.recovery import ServerDescription, Target, TargetKind
+from domain.report import (
+    Creation,
+    Outcome,
+    ResourceDescription,
+    RunReport,
+    Scope,
+    exit_code,
+    last_runs,
+)
 from domain.resources import Mode
+from tests.client.scripted import resource
 
 BEGUN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 FINDING = Finding(
@@ -123,8 +132,20 @@ def test_a_page_of_a_run_refused_before_any_phase_is_written() -> None:
 
 
 def test_the_last_runs_are_told_or_that_there_is_none() -> None:
-    assert list(last_lines([REPORT])) == [
-        "  last incident: passed 2026-03-01T09:32:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567"
+    drill = _with(mode=Mode.DRILL, ended_at=BEGUN)
+    refused = _with(outcome=Outcome.REFUSED, ended_at=BEGUN + timedelta(days=1))
+    server = ServerDescription(name="orders", host="127.0.0.1", port=5432)
+    found = ResourceDescription(
+        resource=resource("orders"), server=server, last=last_runs([REPORT, drill, refused])
+    )
+
+    assert list(last_lines(found)) == [
+        "  last drill: passed 2026-03-01T09:30:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
+        "  last incident: passed 2026-03-01T09:32:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
     ]
-    [told] = last_lines([])
+    [told] = last_lines(found.model_copy(update={"last": ()}))
     assert "nothing proves yet" in told
+
+
+def test_a_drill_that_left_something_behind_has_not_passed() -> None:
+    assert exit_code(_with(left_behind=("remove the new server: no access",))) == 3

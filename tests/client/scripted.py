@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -14,9 +15,20 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from client.connection import DATA_CONVERTER
 from domain.catalog import parse_catalog
 from domain.clock import Phase, judge
-from domain.recovery import RestoreRequest, ServerDescription
-from domain.report import ApprovalRecord, Outcome, RestorePlan, RunReport, RunStatus, Scope
-from domain.resources import ProtectedResource
+from domain.recovery import RestoreRequest, ServerDescription, Target, TargetKind
+from domain.report import (
+    ApprovalRecord,
+    FindReport,
+    FoundReport,
+    LastRun,
+    Outcome,
+    ResourceDescription,
+    RestorePlan,
+    RunReport,
+    RunStatus,
+    Scope,
+)
+from domain.resources import Mode, ProtectedResource
 from workflows.attributes import ALL
 from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE, ApprovalGiven
 
@@ -41,6 +53,15 @@ CATALOG = {
         }
     },
 }
+
+
+KEPT_RUN = "feedc0ffee"
+LAST_RUN = LastRun(
+    run_id="0123456789",
+    mode=Mode.DRILL,
+    verdict="passed",
+    ended_at=datetime(2026, 3, 1, tzinfo=UTC),
+)
 
 
 def resource(service: str) -> ProtectedResource:
@@ -147,9 +168,44 @@ class ScriptedDescription:
     """Describes any server."""
 
     @workflow.run
-    async def run(self, described: ProtectedResource) -> ServerDescription:
+    async def run(self, described: ProtectedResource) -> ResourceDescription:
         """Return a description."""
-        return ServerDescription(name=described.instance, host="127.0.0.1", port=5432)
+        server = ServerDescription(name=described.instance, host="127.0.0.1", port=5432)
+        return ResourceDescription(resource=described, server=server, last=(LAST_RUN,))
+
+
+@workflow.defn(name="LastRunsWorkflow")
+class ScriptedLastRuns:
+    """Tells of one drill."""
+
+    @workflow.run
+    async def run(self, resource: ProtectedResource) -> list[LastRun]:
+        """Return it."""
+        del resource
+        return [LAST_RUN]
+
+
+@workflow.defn(name="FindReportWorkflow")
+class ScriptedReports:
+    """Keeps one report, of a run that Temporal knows nothing of."""
+
+    @workflow.run
+    async def run(self, asked: FindReport) -> FoundReport:
+        """Return it when it is asked for."""
+        request = RestoreRequest(
+            id=KEPT_RUN,
+            resource=asked.resource,
+            target=Target(kind=TargetKind.LATEST),
+            requested_at=datetime(2026, 3, 1, tzinfo=UTC),
+            requested_by="ops",
+        )
+        kept = report_for(request, Outcome.DONE) if asked.run_id == KEPT_RUN else None
+        return FoundReport(report=kept)
+
+
+@activity.defn(name="never.called")
+def never_called() -> None:
+    """Stand for the provider's steps, so that its queue is polled."""
 
 
 @asynccontextmanager
@@ -158,7 +214,14 @@ async def scripted() -> AsyncIterator[WorkflowEnvironment]:
 
     The shared server of the tests stays free for real workers: a queue takes one worker a process.
     """
-    workflows = [ScriptedRestore, ScriptedPlan, ScriptedRelease, ScriptedDescription]
+    workflows = [
+        ScriptedRestore,
+        ScriptedPlan,
+        ScriptedRelease,
+        ScriptedDescription,
+        ScriptedLastRuns,
+        ScriptedReports,
+    ]
     async with AsyncExitStack() as running:
         temporal = await running.enter_async_context(
             await WorkflowEnvironment.start_local(
@@ -176,4 +239,11 @@ async def scripted() -> AsyncIterator[WorkflowEnvironment]:
                 workflow_runner=UnsandboxedWorkflowRunner(),
             )
             await running.enter_async_context(worker)
+            steps = Worker(
+                temporal.client,
+                task_queue=f"{queue}-here",
+                activities=[never_called],
+                activity_executor=running.enter_context(ThreadPoolExecutor(1)),
+            )
+            await running.enter_async_context(steps)
         yield temporal

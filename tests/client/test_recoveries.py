@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from client import recoveries
+from client import pollers
 from client.connection import temporal_errors
 from client.errors import (
     AlreadyRunningError,
@@ -18,14 +18,12 @@ from client.errors import (
     RunEndedError,
     UnknownRunError,
 )
+from client.pollers import require_pollers, while_polled
+from client.questions import describe, find_report, last_runs, plan_restore, release
 from client.recoveries import (
     await_report,
-    describe,
     handle_of,
     new_request,
-    plan_restore,
-    release,
-    require_pollers,
     start_restore,
     whoami,
 )
@@ -34,7 +32,6 @@ from client.runs import (
     cancel,
     find_run,
     has_ended,
-    last_reports,
     list_runs,
     report_of,
     status_of,
@@ -42,6 +39,7 @@ from client.runs import (
 from domain.recovery import RestoreRequest, Target, TargetKind
 from domain.report import Outcome, exit_code
 from domain.resources import Mode, ProtectedResource
+from tests.client.scripted import KEPT_RUN, LAST_RUN
 
 LATEST = Target(kind=TargetKind.LATEST)
 Named = Callable[[str], ProtectedResource]
@@ -192,7 +190,7 @@ async def test_a_refused_plan_is_exit_code_2(client: Client, named: Named) -> No
 
 
 async def test_a_short_request_is_answered(client: Client, named: Named) -> None:
-    assert (await describe(client, named("orders"))).name == "orders"
+    assert (await describe(client, named("orders"))).server.name == "orders"
 
 
 async def test_runs_are_listed_newest_first_with_their_attributes(
@@ -211,23 +209,24 @@ async def test_runs_are_listed_newest_first_with_their_attributes(
     assert (listed.resource, listed.mode) == ("shop/production/orders", "drill")
 
 
-async def test_the_last_incident_and_the_last_drill_are_told(client: Client, named: Named) -> None:
-    requests = [new_request(named("users"), LATEST, mode=mode) for mode in Mode]
-    for request in requests:
-        await _ended(client, request)
-        await find_run(client, request.id)
-        await asyncio.sleep(0.5)  # until its end is listed
+async def test_the_last_proof_is_told_for_the_list(client: Client, named: Named) -> None:
+    assert await last_runs(client, named("users")) == [LAST_RUN]
 
-    found = await last_reports(client, "shop/production/users")
 
-    assert [report.run_id for report in found] == [request.id for request in requests]
-    assert await last_reports(client, "it's/not/there") == []
+async def test_a_kept_report_is_found_when_temporal_has_forgotten_the_run(
+    client: Client, named: Named
+) -> None:
+    found = await find_report(client, [named("users"), named("orders")], KEPT_RUN)
+
+    assert found is not None
+    assert found.run_id == KEPT_RUN
+    assert await find_report(client, [named("users")], "abcdef") is None
 
 
 async def test_a_queue_that_nobody_polls_is_told(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recoveries, "_POLLER_PATIENCE", 0.2)
+    monkeypatch.setattr(pollers, "_PATIENCE", 0.2)
 
     with pytest.raises(NobodyPollsError, match="refloat-worker") as told:
         await require_pollers(client, "a-queue-of-nobody")
@@ -237,11 +236,11 @@ async def test_a_queue_that_nobody_polls_is_told(
 async def test_waiting_ends_when_the_last_worker_has_gone(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recoveries, "_POLLER_PATIENCE", 0.2)
-    monkeypatch.setattr(recoveries, "_LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(pollers, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pollers, "_LOOK_AGAIN", 0.1)
 
     with pytest.raises(NobodyPollsError):
-        await recoveries._while_polled(client, "a-queue-of-nobody", asyncio.sleep(60))
+        await while_polled(client, "a-queue-of-nobody", "here", asyncio.sleep(60))
 
 
 async def test_what_temporal_refuses_is_one_sentence(client: Client) -> None:

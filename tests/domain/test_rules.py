@@ -6,7 +6,15 @@ import pytest
 
 import domain.errors
 from domain.checks import ProofPoint, SqlAnswer, TableContent, Verdict, compare_content, judge_sql
-from domain.clock import Phase, at_risk_at, estimate, judge
+from domain.clock import (
+    Phase,
+    PhaseEstimate,
+    PhaseRecord,
+    at_risk_at,
+    estimate,
+    judge,
+    rest_at,
+)
 from domain.errors import RecoveryPointUnreachableError, concrete_errors
 from domain.recovery import RecoveryWindow, require_reachable
 from domain.resources import SqlCheck
@@ -52,9 +60,27 @@ def test_nothing_measured_is_unproven_and_never_passed() -> None:
     assert judge("rto", HOUR, HOUR + HOUR).verdict is Verdict.FAILED
 
 
+def _estimated(restore: int, verify: int) -> tuple[PhaseEstimate, ...]:
+    return tuple(
+        PhaseEstimate(phase=phase, p50=minutes, p90=minutes, basis="")
+        for phase, minutes in (
+            (Phase.RESTORE, timedelta(minutes=restore)),
+            (Phase.VERIFY, timedelta(minutes=verify)),
+        )
+    )
+
+
 def test_the_objective_is_at_risk_at_the_latest_at_80_percent() -> None:
-    assert at_risk_at(T, HOUR, T, timedelta(minutes=1)) == T + 0.8 * HOUR
-    assert at_risk_at(T, HOUR, T, timedelta(minutes=61)) == T
+    assert at_risk_at(T, HOUR, T, _estimated(1, 0), []) == T + 0.8 * HOUR
+    assert at_risk_at(T, HOUR, T, _estimated(50, 11), []) == T
+
+
+def test_a_phase_that_overruns_puts_the_objective_at_risk_when_the_rest_no_longer_fits() -> None:
+    running = [PhaseRecord(phase=Phase.RESTORE, started_at=T)]
+
+    assert at_risk_at(T, HOUR, T, _estimated(10, 30), running) == T + HOUR / 2
+    assert rest_at(T + HOUR / 6, _estimated(20, 30), running) == timedelta(minutes=40)
+    assert rest_at(T + HOUR, _estimated(20, 30), running) == timedelta(minutes=30)
 
 
 def test_estimates_come_from_earlier_runs_where_there_are_any() -> None:

@@ -1,12 +1,12 @@
 """A PostgreSQL of one's own, made by hand as docs/own-server.md says, with a station around it."""
 
-import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,29 @@ DOCUMENTED = {
     "max_slot_wal_keep_size": "2GB",
 }
 OWNER = "owner"
+NAMES = {"config": "postgresql.conf", "hba": "pg_hba.conf", "ident": "pg_ident.conf"}
+
+
+class Files(Enum):
+    """Where the configuration files are."""
+
+    INSIDE = "inside the data directory"
+    MOVED = "outside, as on Debian"
+    COPIED = "outside, and others that nobody reads inside"
 
 
 def installations() -> list[Binaries]:
     """Return every installation of this machine once; a link to one is not another."""
     found = {Path(each["postgres"]).resolve(): each for each in reversed(installed())}
     return sorted(found.values(), key=lambda each: (each.major, each.version))
+
+
+def complete(binaries: Binaries) -> bool:
+    """Return whether the program that verifies backups runs; one wheel's does not."""
+    told = subprocess.run(
+        [binaries["pg_verifybackup"], "--version"], capture_output=True, check=False
+    )
+    return told.returncode == 0
 
 
 def named(binaries: Binaries) -> str:
@@ -58,8 +75,8 @@ class OwnServer:
             "extra_groups": [] if self.account.uid is not None else None,
         }
 
-    def create(self, options: Sequence[str] = (), *, files_outside: bool = False) -> None:
-        """Make the cluster; with `files_outside`, its configuration files are not in its data."""
+    def create(self, options: Sequence[str] = (), *, layout: Files = Files.INSIDE) -> None:
+        """Make the cluster."""
         for folder in (self.data, self.outside):
             folder.mkdir(mode=0o700)
         secret = self.home / "owner-password"
@@ -69,10 +86,13 @@ class OwnServer:
         form = ["-E", "UTF8", "--locale=C", "--no-sync", *options]
         self._run(self.programs["initdb"], "-D", str(self.data), *accounts, *form)
         secret.unlink()
-        if files_outside:
+        if layout is not Files.INSIDE:
             self.configuration = self.outside
-            for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
-                (self.data / name).rename(self.outside / name)
+        for name in NAMES.values() if layout is not Files.INSIDE else ():
+            shutil.copy(self.data / name, self.outside / name)
+            self.account.own(self.outside / name)
+            if layout is Files.MOVED:
+                (self.data / name).unlink()
 
     def configure(self, settings: dict[str, str]) -> None:
         """Write the settings and access rules of the documentation, and more settings."""
@@ -92,9 +112,11 @@ class OwnServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        where = self.configuration
-        files = [f"config_file={where}/postgresql.conf", f"hba_file={where}/pg_hba.conf"]
-        files += [f"ident_file={where}/pg_ident.conf"]
+        files = [
+            f"{kind}_file={self.outside / name}"
+            for kind, name in NAMES.items()
+            if self.configuration == self.outside
+        ]
         with (self.home / "own.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -146,10 +168,35 @@ class OwnServer:
             cursor = held.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def move_access_rules(self) -> None:
+        """Keep the rules in a file outside, named by a configuration file that stays inside."""
+        (self.data / "pg_hba.conf").rename(self.outside / "pg_hba.conf")
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as conf:
+            conf.write(f"hba_file = '{self.outside}/pg_hba.conf'\n")
+
+    def folder_for(self, name: str) -> Path:
+        """Return a new folder that the server may write to."""
+        folder = self.home / name
+        folder.mkdir(mode=0o700)
+        self.account.own(folder)
+        return folder
+
+    def lose(self) -> None:
+        """Kill it, and remove everything of it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        wait_for("its files to be gone", self._gone)
+
+    def _gone(self) -> bool:
+        for folder in (self.data, self.outside):
+            shutil.rmtree(folder, ignore_errors=True)  # its last processes may still write
+        return not self.data.exists() and not self.outside.exists()
+
     def configuration_bytes(self) -> dict[str, bytes]:
         """Return the files that a person wrote."""
-        names = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
-        return {name: (self.configuration / name).read_bytes() for name in names}
+        return {name: (self.configuration / name).read_bytes() for name in NAMES.values()}
 
 
 @contextmanager
@@ -157,8 +204,7 @@ def own_station(
     binaries: Binaries,
     options: Sequence[str] = (),
     settings: dict[str, str] | None = None,
-    *,
-    files_outside: bool = False,
+    layout: Files = Files.INSIDE,
 ) -> Iterator[tuple[Station, OwnServer]]:
     """Hold a protected server of one's own, and remove everything when the block ends."""
     home, port = Path(tempfile.mkdtemp(prefix="refloat-own-")), free_ports(1)
@@ -169,7 +215,7 @@ def own_station(
         with station(address, str(binaries.folder), start=False) as made:
             programs = locate(made.config, binaries.major)
             own = OwnServer(home, made.config.account, programs, port)
-            own.create(options, files_outside=files_outside)
+            own.create(options, layout=layout)
             own.configure(settings or {})
             own.start()
             own.sql(f"create role refloat superuser replication login password '{made.password}'")
@@ -181,13 +227,3 @@ def own_station(
         if own is not None:
             own.stop()
         shutil.rmtree(home)
-
-
-def processes_of(own: OwnServer) -> int:
-    """Return the pid in the lock file of the server's data directory."""
-    return int((own.data / "postmaster.pid").read_text().split()[0])
-
-
-def is_root() -> bool:
-    """Return whether this process may start servers under another account."""
-    return os.geteuid() == 0

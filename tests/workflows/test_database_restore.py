@@ -12,15 +12,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from cli.html import render
 from client.errors import AlreadyRunningError, NobodyPollsError, RunEndedError
-from client.recoveries import (
-    await_report,
-    create_snapshot,
-    find_suspects,
-    new_request,
-    plan_restore,
-    release,
-    start_restore,
-)
+from client.pollers import require_pollers
+from client.questions import create_snapshot, find_suspects, plan_restore, release
+from client.recoveries import await_report, new_request, start_restore
 from client.runs import cancel, find_run, list_runs, status_of
 from domain.recovery import Target, TargetKind
 from domain.report import Outcome, RunReport, exit_code
@@ -176,8 +170,6 @@ async def test_approval_locks_and_cancel(temporal: WorkflowEnvironment, fresh: S
 
 
 async def test_nobody_polling_is_told(temporal: WorkflowEnvironment) -> None:
-    from client.recoveries import require_pollers
-
     with pytest.raises(NobodyPollsError, match="refloat-worker"):
         await require_pollers(temporal.client, f"nobody-{os.getpid()}")
     assert await list_runs(temporal.client) is not None

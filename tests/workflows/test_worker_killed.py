@@ -13,7 +13,8 @@ import pytest
 from temporalio.client import Client
 
 from client.connection import connect
-from client.recoveries import await_report, handle_of, new_request, release, start_restore
+from client.questions import release
+from client.recoveries import await_report, handle_of, new_request, start_restore
 from client.settings import TemporalSettings
 from domain.clock import Phase
 from domain.recovery import RestoreRequest, Target, TargetKind
