@@ -55,9 +55,16 @@ def refloat(context: click.Context, catalog: str | None, output: str) -> None:
 )
 @click.argument("act", type=click.Choice(["up", "down", "status", "psql", "demo"]))
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
-def sandbox(act: str, rest: Sequence[str]) -> int:
+@pass_session
+def sandbox(session: Session, act: str, rest: Sequence[str]) -> int:
     """Start, stop or use a protected environment on this machine (up, down [--purge], status, psql)."""
-    return subprocess.run([sys.executable, "-m", "sandbox", act, *rest], check=False).returncode
+    told = ["--json"] if session.json and act in {"up", "down", "status"} else []
+    process = subprocess.Popen([sys.executable, "-m", "sandbox", act, *told, *rest])
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the sandbox's own program got it too, and ends by itself
 
 
 @refloat.group()

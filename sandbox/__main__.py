@@ -3,19 +3,21 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from client.connection import TemporalUnreachableError
-from domain.errors import RecoveryError
+from client.errors import ClientError
+from domain.errors import CatalogError, RecoveryError, RefusedError
+from sandbox.console import keep_stdout_for_json, say
 from sandbox.demo import demo
-from sandbox.environment import down, psql, status, up
+from sandbox.environment import down, psql, status, status_of, up
 from sandbox.layout import SandboxLayout, choose_root
 from sandbox.programs import keep
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="refloat sandbox")
-    parser.add_argument("act", choices=("up", "down", "status", "keep", "psql", "demo"))
+    parser.add_argument("act", choices=tuple(_ACTS))
     parser.add_argument("--root", type=Path, default=Path(".refloat"))
     parser.add_argument(
         "--disaster",
@@ -23,6 +25,7 @@ def _parse() -> argparse.Namespace:
         default="drop-table",
         help="with demo: what goes wrong",
     )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("--purge", action="store_true", help="with down: remove the folder too")
     asked, rest = parser.parse_known_args()
     asked.rest = rest
@@ -33,40 +36,73 @@ def _parse() -> argparse.Namespace:
 
 def _run(asked: argparse.Namespace) -> int:
     link = asked.root.absolute()
-    if asked.act in {"up", "keep", "demo"}:
-        root, note = choose_root(asked.root)
-        if note:
-            print(note)  # noqa: T201 - the command's output
-    else:
-        root = link.resolve()
+    root, note = choose_root(asked.root) if asked.act in _MAKING else (link.resolve(), "")
+    if note:
+        say(note)
     layout = SandboxLayout(root)
-    if asked.act == "up":
-        up(layout)
-    elif asked.act == "keep":
-        keep(layout)
-    elif asked.act == "demo":
-        return demo(layout, asked.disaster)
-    elif asked.act == "status":
-        return status(layout)
-    elif asked.act == "psql":
-        psql(layout, asked.rest)
-    else:
-        down(layout, purge=asked.purge)
-        if asked.purge and link.is_symlink():
-            link.unlink()
+    code = _ACTS[asked.act](layout, asked)
+    if asked.act == "down" and asked.purge and link.is_symlink():
+        link.unlink()
+    if asked.json and asked.act in {"up", "status"}:
+        print(status_of(layout).model_dump_json(indent=1))  # noqa: T201 - the document
+    return code
+
+
+def _up(layout: SandboxLayout, _asked: argparse.Namespace) -> int:
+    up(layout)
     return 0
+
+
+def _keep(layout: SandboxLayout, _asked: argparse.Namespace) -> int:
+    keep(layout)
+    return 0
+
+
+def _down(layout: SandboxLayout, asked: argparse.Namespace) -> int:
+    down(layout, purge=asked.purge)
+    return 0
+
+
+def _psql(layout: SandboxLayout, asked: argparse.Namespace) -> int:
+    psql(layout, asked.rest)
+    return 0
+
+
+_MAKING = {"up", "keep", "demo"}
+_ACTS: Mapping[str, Callable[[SandboxLayout, argparse.Namespace], int]] = {
+    "up": _up,
+    "keep": _keep,
+    "down": _down,
+    "psql": _psql,
+    "status": lambda layout, _asked: status(layout),
+    "demo": lambda layout, asked: demo(layout, asked.disaster),
+}
+
+
+def _told(sentence: str, code: int) -> int:
+    print(f"refloat: {sentence}", file=sys.stderr)  # noqa: T201 - the command's output
+    return code
 
 
 def main() -> None:
     """Run one act."""
     try:
-        code = _run(_parse())
-    except TemporalUnreachableError as error:
-        print(f"refloat: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        code = 4
+        asked = _parse()
+        if asked.json:
+            keep_stdout_for_json()
+        code = _run(asked)
+    except KeyboardInterrupt:
+        code = _told(
+            "stopped by Ctrl-C; what was started goes on, `refloat sandbox down` ends it", 130
+        )
+    except ClientError as error:
+        code = _told(str(error), error.exit_code)
+    except (RefusedError, CatalogError) as error:
+        code = _told(str(error), 2)
     except RecoveryError as error:
-        print(f"refloat: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        code = 1
+        code = _told(str(error), 1)
+    except OSError as error:
+        code = _told(f"{error.filename or 'the sandbox'}: {error.strerror or error}", 1)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now

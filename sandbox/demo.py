@@ -14,6 +14,7 @@ from pathlib import Path
 from domain.errors import ServerFailedError
 from domain.values import show_time
 from providers.local.processes import started_at
+from sandbox.console import say
 from sandbox.environment import down, local_servers, psql, shop_is_healthy, up
 from sandbox.layout import RESOURCE, Ports, SandboxLayout
 from sandbox.programs import wait_until
@@ -21,16 +22,12 @@ from sandbox.programs import wait_until
 _ORDERS = 3000
 
 
-def _say(what: str) -> None:
-    print(what, flush=True)  # noqa: T201 - the command's output
-
-
 def _refloat(
     layout: SandboxLayout, *arguments: str, quiet: bool = False
 ) -> "subprocess.CompletedProcess[str]":
     """Run a refloat command as a user would, shown before it runs."""
     if not quiet:
-        _say(f"\n$ refloat {' '.join(arguments)}")
+        say(f"\n$ refloat {' '.join(arguments)}")
     return subprocess.run(
         [sys.executable, "-m", "cli", "--catalog", str(layout.catalog), *arguments],
         check=False,
@@ -47,9 +44,9 @@ def demo(layout: SandboxLayout, disaster: str) -> int:
     try:
         code = _story(layout, ports, disaster)
     finally:
-        _say("")
+        say("")
         down(layout, purge=False)
-    _say(f"the whole demo took {time.monotonic() - began:.0f} s")
+    say(f"the whole demo took {time.monotonic() - began:.0f} s")
     return code
 
 
@@ -59,7 +56,7 @@ def _story(layout: SandboxLayout, ports: Ports, disaster: str) -> int:
         urllib.request.Request(f"http://127.0.0.1:{ports.shop}/?count={_ORDERS}", method="POST"),
         timeout=120,
     ).close()
-    _say(
+    say(
         f"\nthe shop took {_ORDERS} orders in {time.monotonic() - began:.1f} s, archived while they came"
     )
     before = _orders(layout)
@@ -69,11 +66,11 @@ def _story(layout: SandboxLayout, ports: Ports, disaster: str) -> int:
         wait_until(
             "the shop to notice", lambda: not shop_is_healthy(ports), 30, layout.root / "logs"
         )
-        _say("the shop answers: not healthy")
+        say("the shop answers: not healthy")
     arguments = [*point, "--incident-at", show_time(impact), "--reason", f"demo: {disaster}"]
     restored = _refloat(layout, "restore", RESOURCE, *arguments, "--yes")
     after = _orders(layout)
-    _say(
+    say(
         f"\norders before the disaster: {before}, now: {after}; shop healthy: {shop_is_healthy(ports)}"
     )
     page = layout.root / "report.html"
@@ -94,11 +91,11 @@ def _break(layout: SandboxLayout, disaster: str) -> tuple[datetime, list[str]]:
         return _lose_server(layout), ["--latest"]
     impact = datetime.now(UTC)
     if disaster == "bad-update":
-        _say("\n$ refloat sandbox psql -c 'update shop.orders set amount = 0'      (no where!)")
+        say("\n$ refloat sandbox psql -c 'update shop.orders set amount = 0'      (no where!)")
         psql(layout, ["-qc", "update shop.orders set amount = 0"], capture=True)
         time.sleep(1.5)
         return impact, ["--to", show_time(impact)]
-    _say("\n$ refloat sandbox psql -c 'drop table shop.orders'")
+    say("\n$ refloat sandbox psql -c 'drop table shop.orders'")
     psql(layout, ["-qc", "drop table shop.orders"], capture=True)
     time.sleep(0.5)
     _refloat(layout, "recovery-point", "suspects", RESOURCE, "--since", "10m")
@@ -122,7 +119,7 @@ def _lose_server(layout: SandboxLayout) -> datetime:
     record = servers.current()
     data: Path = servers.data(record.name)
     pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-    _say(f"\n$ kill -9 {pid}; rm -rf {data}")
+    say(f"\n$ kill -9 {pid}; rm -rf {data}")
     impact = datetime.now(UTC)
     os.kill(pid, signal.SIGKILL)
     shutil.rmtree(data, ignore_errors=True)

@@ -1,32 +1,58 @@
 """Brings a sandbox up, tells about it, and takes it down."""
 
 import asyncio
-import shutil
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from client.catalog_file import load_catalog
-from client.connection import connect
+from client.connection import connect, temporal_errors
+from client.errors import NobodyPollsError, TemporalUnreachableError
 from client.questions import create_snapshot, list_recovery_points
 from client.settings import load_settings
-from domain.errors import RecoveryError, ServerFailedError
+from domain.errors import RefusedError, ServerFailedError
+from domain.values import Value
+from providers.local.archive import Archive
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
-from providers.local.layout import Layout
+from providers.local.layout import Layout, locked, remove_tree
 from providers.local.servers import Servers, create_server
-from sandbox.layout import RESOURCE, Ports, SandboxLayout
+from sandbox.console import say
+from sandbox.layout import LOCK, RESOURCE, Ports, SandboxLayout
 from sandbox.programs import Programs, answers, wait_until
 from sandbox.shop import ORDERS_SQL
 
+_PATIENCE = 60.0
 
-def _say(what: str) -> None:
-    print(what, flush=True)  # noqa: T201 - the command's output
+
+class SandboxStatus(Value):
+    """What runs of a sandbox, and where."""
+
+    root: str
+    programs: dict[str, int | None]
+    server: str
+    address: str
+    answers: bool
+    shop: str
+    healthy: bool
+    web: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it works."""
+        return all(self.programs.values()) and self.answers and self.healthy
 
 
 def local_servers(layout: SandboxLayout) -> Servers:
@@ -38,11 +64,17 @@ def local_servers(layout: SandboxLayout) -> Servers:
 
 def up(layout: SandboxLayout) -> None:
     """Start everything that does not run; calling it twice changes nothing."""
+    layout.require_ours()
+    with locked(layout.root / LOCK):
+        _up(layout)
+
+
+def _up(layout: SandboxLayout) -> None:
     began = time.monotonic()
     ports = layout.prepare()
     servers = local_servers(layout)
     if servers.tenures() is None:
-        _say("creating a PostgreSQL server with continuous, encrypted archiving …")
+        say("creating a PostgreSQL server with continuous, encrypted archiving …")
         binaries = locate(servers.layout.config)
         create_server(
             servers.layout,
@@ -64,15 +96,12 @@ def up(layout: SandboxLayout) -> None:
     wait_until("PostgreSQL", lambda: _admin_answers(layout, servers), 60, logs / "supervisor.log")
     _seed(layout, servers)
     wait_until("the shop", lambda: shop_is_healthy(ports), 60, logs / "supervisor.log")
-    wait_until("the worker", lambda: programs.worker.pid is not None, 60, logs / "worker.log")
     wait_until("the first base backup", lambda: _has_backup(servers), 120, logs / "supervisor.log")
-    asyncio.run(_first_snapshot(layout))
-    _tell(layout, ports, servers, time.monotonic() - began)
+    _first_snapshot(layout)
+    _tell(layout, time.monotonic() - began)
 
 
 def _plain_environment() -> dict[str, str]:
-    import os  # noqa: PLC0415
-
     return {name: value for name, value in os.environ.items() if not name.startswith("REFLOAT_")}
 
 
@@ -103,8 +132,6 @@ def _admin_answers(layout: SandboxLayout, servers: Servers) -> bool:
 
 def _seed(layout: SandboxLayout, servers: Servers) -> None:
     """Make role, database and tables of the shop, once."""
-    from psycopg import sql  # noqa: PLC0415
-
     with _admin(layout, servers, "postgres") as session:
         known = session.execute("select 1 from pg_database where datname = 'shop'").fetchone()
         if known:
@@ -128,75 +155,117 @@ def shop_is_healthy(ports: Ports) -> bool:
 
 
 def _has_backup(servers: Servers) -> bool:
-    from providers.local.archive import Archive  # noqa: PLC0415
-
     return bool(Archive(servers.layout, servers.current().name).backups())
 
 
-async def _first_snapshot(layout: SandboxLayout) -> None:
+def _first_snapshot(layout: SandboxLayout) -> None:
     """Take the first proof point, so that there is something to hold a restore against."""
-    client = await connect(load_settings(layout.catalog))
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return asyncio.run(_require_snapshot(layout))
+        except (NobodyPollsError, TemporalUnreachableError):  # worker or server still start
+            if time.monotonic() > deadline:
+                raise
+
+
+async def _require_snapshot(layout: SandboxLayout) -> None:
+    settings = load_settings(layout.catalog)
+    client = await connect(settings)
     resource = load_catalog(layout.catalog).resource(RESOURCE)
-    points = await list_recovery_points(client, resource)
-    if not points.snapshots:
-        await create_snapshot(client, resource, key=uuid.uuid4().hex, name="first")
+    with temporal_errors(settings.address):
+        points = await list_recovery_points(client, resource)
+        if not points.snapshots:
+            await create_snapshot(client, resource, key=uuid.uuid4().hex, name="first")
 
 
-def _tell(layout: SandboxLayout, ports: Ports, servers: Servers, took: float) -> None:
-    server, root = servers.current(), layout.root
-    _say(
+def _tell(layout: SandboxLayout, took: float) -> None:
+    found, root = status_of(layout), layout.root
+    usual = root == Path(".refloat").resolve()
+    refloat = "refloat" if usual else f"refloat --catalog {layout.catalog}"
+    where = "" if usual else f" --root {root}"
+    say(
         f"""sandbox is up after {took:.1f} s, all of it under {root}
 
-  database   postgresql://127.0.0.1:{server.port}/shop   ({server.name}; password in {root}/secrets)
-  shop       http://127.0.0.1:{ports.shop}/              (takes {5} orders a second)
-  Temporal   http://127.0.0.1:{ports.web}/              (its web page)
+  database   postgresql://{found.address}/shop   ({found.server}; password in {root}/secrets)
+  shop       {found.shop}   (takes 5 orders a second)
+  Temporal   {found.web}   (its web page)
 
 next:
-  refloat resource show {RESOURCE}
-  refloat recovery-point list {RESOURCE}
-  refloat sandbox psql -c 'drop table shop.orders'     (the disaster)
-  refloat recovery-point suspects {RESOURCE} --since 10m
-  refloat restore {RESOURCE} --before LSN
-  refloat sandbox down"""
+  {refloat} resource show {RESOURCE}
+  {refloat} recovery-point list {RESOURCE}
+  refloat sandbox psql{where} -c 'drop table shop.orders'     (the disaster)
+  {refloat} recovery-point suspects {RESOURCE} --since 10m
+  {refloat} restore {RESOURCE} --before LSN
+  refloat sandbox down{where}"""
+    )
+
+
+def status_of(layout: SandboxLayout) -> SandboxStatus:
+    """Return what runs.
+
+    Raises:
+        RefusedError: there is no sandbox in the folder.
+    """
+    ports = layout.ports
+    if ports is None:
+        raise RefusedError(
+            f"no sandbox under {layout.root}; start one with `refloat sandbox up`, or name its "
+            "folder with --root"
+        )
+    programs = Programs(layout, ports)
+    servers = local_servers(layout)
+    tenures = servers.tenures()
+    server = servers.record(tenures.server) if tenures else None
+    return SandboxStatus(
+        root=str(layout.root),
+        programs={"keeper": programs.keeper.pid}
+        | {name: daemon.pid for name, daemon in programs.all().items()},
+        server=server.name if server else "",
+        address=f"{server.host}:{server.port}" if server else "",
+        answers=server is not None and _admin_answers(layout, servers),
+        shop=f"http://127.0.0.1:{ports.shop}/",
+        healthy=shop_is_healthy(ports),
+        web=f"http://127.0.0.1:{ports.web}",
     )
 
 
 def status(layout: SandboxLayout) -> int:
     """Tell what runs; return 0 when all of it does."""
-    ports = layout.ports
-    if ports is None:
-        _say(f"no sandbox under {layout.root}; start one with `refloat sandbox up`")
-        return 1
-    programs = Programs(layout, ports)
-    running = {"keeper": programs.keeper.pid}
-    running |= {name: daemon.pid for name, daemon in programs.all().items()}
-    for name, pid in running.items():
-        _say(f"{name:<11} {'pid ' + str(pid) if pid else 'does not run'}")
-    try:
-        server = local_servers(layout).current()
-        alive = _admin_answers(layout, local_servers(layout))
-        _say(
-            f"database    {server.name} at {server.host}:{server.port}, {'answers' if alive else 'does not answer'}"
-        )
-    except RecoveryError as error:
-        _say(f"database    {error}")
-        alive = False
-    healthy = shop_is_healthy(ports)
-    _say(f"shop        {'healthy' if healthy else 'not healthy'}")
-    return 0 if all(running.values()) and alive and healthy else 1
+    found = status_of(layout)
+    for name, pid in found.programs.items():
+        say(f"{name:<11} {'pid ' + str(pid) if pid else 'does not run'}")
+    answers_ = "answers" if found.answers else "does not answer"
+    say(f"database    {found.server or 'none yet'} at {found.address}, {answers_}")
+    say(f"shop        {found.shop} {'healthy' if found.healthy else 'not healthy'}")
+    say(f"Temporal    {found.web}")
+    return 0 if found.whole else 1
 
 
 def down(layout: SandboxLayout, *, purge: bool) -> None:
     """Stop everything; with `purge` remove the folder too."""
     ports = layout.ports
-    if ports is not None:
-        Programs(layout, ports).stop()
-        _say(f"sandbox under {layout.root} is stopped")
-    else:
-        _say(f"no sandbox under {layout.root}")
-    if purge and layout.root.exists():
-        shutil.rmtree(layout.root)
-        _say(f"{layout.root} is removed")
+    if ports is None:
+        raise RefusedError(f"no sandbox under {layout.root}; name its folder with --root")
+    layout.require_ours()
+    Programs(layout, ports).stop()
+    say(f"sandbox under {layout.root} is stopped")
+    if purge:
+        remove_tree(layout.root)
+        say(f"{layout.root} is removed")
+
+
+@contextmanager
+def _leaving_interrupts_to_psql(*, when: bool) -> Iterator[None]:
+    """Let Ctrl-C end a query, and not us."""
+    if not when:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def psql(layout: SandboxLayout, arguments: list[str], *, capture: bool = False) -> str:
@@ -205,14 +274,10 @@ def psql(layout: SandboxLayout, arguments: list[str], *, capture: bool = False) 
     Raises:
         ServerFailedError: psql failed and its output was captured.
     """
-    import os  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
-
     servers = local_servers(layout)
     server = servers.current()
     program = locate(servers.layout.config, server.major)["psql"]
-    with tempfile.TemporaryDirectory() as folder:
+    with _leaving_interrupts_to_psql(when=not capture), tempfile.TemporaryDirectory() as folder:
         passfile = Path(folder) / "pass"
         passfile.touch(mode=0o600)
         passfile.write_text(f"*:*:*:*:{layout.secret('refloat.password')}\n")

@@ -5,14 +5,18 @@ import hashlib
 import secrets
 import socket
 import sys
+import zlib
 from pathlib import Path
 
+from domain.errors import RefusedError
 from domain.values import Value
 from providers.local.binaries import reachable
 from providers.local.config import Account
 from providers.local.layout import read_record, write_record, write_text
 
 RESOURCE = "shop/production/orders"
+LOCK = "up.lock"
+_SHARED = Path("/var/lib/refloat")
 _CATALOG = """\
 # Written by `refloat sandbox up`. A catalog of your own lives in your Git repository.
 organization: sandbox
@@ -71,6 +75,13 @@ def _free(preferred: int, taken: set[int]) -> int:
         port += 1
 
 
+def _offset(root: Path) -> int:
+    """Return how far from the usual ports a sandbox in an unusual place looks for its own."""
+    if root.name == ".refloat" or root.parent == _SHARED:
+        return 0
+    return 100 * (1 + zlib.crc32(str(root).encode()) % 140)
+
+
 class SandboxLayout:
     """The one folder of a sandbox."""
 
@@ -100,21 +111,44 @@ class SandboxLayout:
             write_text(path, f"{made}\n", 0o600)
         return path.read_text(encoding="utf-8").strip()
 
+    def require_ours(self) -> None:
+        """Refuse a folder that holds something else.
+
+        Raises:
+            RefusedError: naming the folder.
+        """
+        if not self.root.exists() or self.ports is not None:
+            databases = self.root / "databases"
+            others = {path.name for path in databases.glob("*")} - {"orders"}
+            if not others:
+                return
+        elif {path.name for path in self.root.iterdir()} <= {LOCK}:
+            return
+        raise RefusedError(
+            f"{self.root} holds something else than a sandbox; name another folder with --root"
+        )
+
     def prepare(self) -> Ports:
-        """Make folder, secrets, ports and catalog where they are missing; return the ports."""
+        """Make folder, secrets, ports and catalog where they are missing; return the ports.
+
+        Raises:
+            RefusedError: the folder holds something else.
+        """
+        self.require_ours()
         self.root.mkdir(parents=True, exist_ok=True)
         for name in ("refloat.password", "shop.password", "backup.key"):
             self.secret(name)
         ports = self.ports
         if ports is None:
             taken: set[int] = set()
+            away = _offset(self.root)
             ports = Ports(
-                database=_free(15432, taken),
-                temporal=_free(17233, taken),
-                web=_free(18233, taken),
-                shop=_free(18080, taken),
-                first=15440,
-                last=15499,
+                database=_free(15432 + away, taken),
+                temporal=_free(17233 + away, taken),
+                web=_free(18233 + away, taken),
+                shop=_free(18080 + away, taken),
+                first=15440 + away,
+                last=15499 + away,
             )
             write_record(self.root / "ports.json", ports)
         if not self.catalog.exists():
@@ -157,7 +191,7 @@ def choose_root(wanted: Path) -> tuple[Path, str]:
     if account.uid is None or wanted.is_symlink() or reachable(wanted, account.uid):
         return wanted.resolve(), ""
     name = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
-    real = Path("/var/lib/refloat") / name
+    real = _SHARED / name
     real.mkdir(parents=True, exist_ok=True)
     if not wanted.exists():
         wanted.symlink_to(real)

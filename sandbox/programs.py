@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from pathlib import Path
 
 from domain.errors import ServerFailedError
 from providers.local.processes import Daemon
+from providers.local.supervisor import supervisor_alive
 from sandbox.layout import Ports, SandboxLayout
 
+_STEADY = 30.0
 _ATTRIBUTES = (
     "RefloatResource",
     "RefloatKind",
@@ -72,6 +75,23 @@ def temporal_command(layout: SandboxLayout, ports: Ports) -> list[str]:
     ]
 
 
+class _Pause:
+    """Lets a program that keeps ending be started ever more seldom."""
+
+    def __init__(self) -> None:
+        self._next, self._delay = 0.0, 0.5
+
+    def over(self) -> bool:
+        """Return whether it may be started now, and count the start."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        steady = now - self._next > _STEADY
+        self._delay = 0.5 if steady else min(_STEADY, self._delay * 2)
+        self._next = now + self._delay
+        return True
+
+
 class Programs:
     """Temporal, supervisor and worker of one sandbox."""
 
@@ -82,6 +102,7 @@ class Programs:
         self.temporal = Daemon(run / "temporal.pid", logs / "temporal.log")
         self.supervisor = Daemon(run / "supervisor.pid", logs / "supervisor.log")
         self.worker = Daemon(run / "worker.pid", logs / "worker.log")
+        self._pauses = {name: _Pause() for name in self.all()}
 
     def all(self) -> dict[str, Daemon]:
         """Return the programs by name."""
@@ -106,14 +127,25 @@ class Programs:
         """Start what does not run; the worker only once Temporal answers."""
         for name, command in self.commands().items():
             daemon = self.all()[name]
-            if daemon.pid is None and (name != "worker" or answers(self.ports.temporal)):
+            if daemon.pid is not None:
+                continue
+            ready = name != "worker" or (self.temporal.pid and answers(self.ports.temporal))
+            if ready and self._pauses[name].over():
                 daemon.start(command, environment=_environment(), folder=self.layout.root)
 
     def stop(self) -> None:
-        """Stop everything in order; the supervisor stops the servers it keeps."""
+        """Stop everything in order; the supervisor stops the servers it keeps.
+
+        A supervisor that is gone is started once more, so that it finds and stops what it kept.
+        """
         self.keeper.stop(within=10)
         self.worker.stop(within=20)
-        self.supervisor.stop(signal.SIGINT, within=60)
+        if self.supervisor.pid is None:
+            command = self.commands()["supervisor"]
+            self.supervisor.start(command, environment=_environment(), folder=self.layout.root)
+            log = self.supervisor.log
+            wait_until("the supervisor", lambda: supervisor_alive(self.layout.root), 30, log)
+        self.supervisor.stop(signal.SIGINT, within=90)
         self.temporal.stop(within=10)
 
 
@@ -124,8 +156,6 @@ def _environment() -> dict[str, str]:
 
 def answers(port: int) -> bool:
     """Return whether somebody listens on `port` of the loopback address."""
-    import socket  # noqa: PLC0415
-
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

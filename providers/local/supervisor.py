@@ -240,12 +240,13 @@ class Supervisor:
         clocks = [BackupClock(instance, self.stop) for instance in self.instances]
         for clock in clocks:
             clock.start()
-        while not self.stop.is_set():
+        while True:  # at least once, so that what an earlier one left is known when this one stops
             for instance in self.instances:
                 instance.safely()
             for application in self.applications:
                 application.tick()
-            self.stop.wait(_TICK)
+            if self.stop.wait(_TICK):
+                break
         if self.stop_servers:
             for application in self.applications:
                 application.daemon.stop()
