@@ -67,6 +67,7 @@ PASSED_THROUGH = (
     "pydantic_core",
     "annotated_types",
 )
+QUEUES = (RECOVERY_QUEUE, DRILL_QUEUE)
 _THREADS = 16
 
 
@@ -77,15 +78,18 @@ def runner() -> SandboxedWorkflowRunner:
 
 
 def build_workers(
-    client: Client, catalog: Catalog, base: Path, interceptors: Sequence[Interceptor] = ()
+    client: Client,
+    catalog: Catalog,
+    base: Path,
+    interceptors: Sequence[Interceptor] = (),
+    queues: Sequence[str] = QUEUES,
 ) -> list[Worker]:
-    """Return the workers of every queue that the catalog's providers need."""
+    """Return the workers of the chosen queues, for every provider of the catalog."""
     secrets = Secrets(base)
     databases = {
         name: registry.databases(name, entry, base, secrets)
         for name, entry in catalog.providers.items()
     }
-    threads = ThreadPoolExecutor(max_workers=_THREADS)
     restrictions = runner()
     workers = [
         Worker(
@@ -97,7 +101,7 @@ def build_workers(
             interceptors=interceptors,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         )
-        for queue in (RECOVERY_QUEUE, DRILL_QUEUE)
+        for queue in queues
     ]
     for name, entry in catalog.providers.items():
         root = LocalConfig.from_entry(name, entry, base).root
@@ -114,19 +118,22 @@ def build_workers(
                 client,
                 task_queue=f"{queue}-{name}",
                 activities=steps,
-                activity_executor=threads,
-                max_concurrent_activities=_THREADS // 2,
+                # its own: a drill never takes an incident's threads, nor one provider another's
+                activity_executor=ThreadPoolExecutor(max_workers=_THREADS),
+                max_concurrent_activities=_THREADS,
                 interceptors=interceptors,
                 graceful_shutdown_timeout=timedelta(seconds=10),
                 max_heartbeat_throttle_interval=timedelta(seconds=1),
                 default_heartbeat_throttle_interval=timedelta(seconds=1),
             )
-            for queue in (RECOVERY_QUEUE, DRILL_QUEUE)
+            for queue in queues
         ]
     return workers
 
 
-async def serve(path: Path, interceptors: Sequence[Interceptor] = ()) -> None:
+async def serve(
+    path: Path, interceptors: Sequence[Interceptor] = (), queues: Sequence[str] = QUEUES
+) -> None:
     """Poll until a signal comes; leave in order, so that others take over at once."""
     catalog = load_catalog(path)
     client = await connect(load_settings(path))
@@ -134,7 +141,7 @@ async def serve(path: Path, interceptors: Sequence[Interceptor] = ()) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     async with AsyncExitStack() as running:
-        for worker in build_workers(client, catalog, path.parent, interceptors):
+        for worker in build_workers(client, catalog, path.parent, interceptors, queues):
             await running.enter_async_context(worker)
         print(f"refloat-worker: polling for {', '.join(catalog.providers)}", flush=True)  # noqa: T201
         await stop.wait()
@@ -146,10 +153,17 @@ def main() -> None:
         prog="refloat-worker", description="Runs recoveries beside the data; dials out only."
     )
     parser.add_argument("--catalog", help="default: REFLOAT_CATALOG, else ./refloat.yaml")
+    parser.add_argument(
+        "--queue",
+        choices=QUEUES,
+        action="append",
+        help="only incidents (recovery) or only drills (drill), so that a drill's worker can be "
+        "given credentials that cannot reach production; default: both",
+    )
     asked = parser.parse_args()
     code = 0
     try:
-        asyncio.run(serve(find_catalog(asked.catalog).resolve()))
+        asyncio.run(serve(find_catalog(asked.catalog).resolve(), queues=asked.queue or QUEUES))
     except TemporalUnreachableError as error:
         print(f"refloat-worker: {error}", file=sys.stderr)  # noqa: T201
         code = 4

@@ -1,13 +1,14 @@
 """A report as one self-contained page, rendered from the same document as everything else."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from domain.report import RunReport
 from domain.values import show_span, show_time
 
-_LEFT, _WIDTH = 150, 840
+_LEFT, _WIDTH, _LABEL = 150, 840, 70
 
 
 @dataclass(frozen=True)
@@ -22,28 +23,55 @@ class Bar:
     took: str
 
 
-def _bars(report: RunReport) -> list[Bar]:
+@dataclass(frozen=True)
+class Mark:
+    """One moment of the drawn timeline: the impact, or the end of the time allowed."""
+
+    name: str
+    x: float
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The phases of a run between the impact and its end, with the objective where it falls in."""
+
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+
+
+def _timeline(report: RunReport) -> Timeline:
     ended = [(record, record.ended_at) for record in report.phases if record.ended_at]
     if not ended:
-        return []
-    first = ended[0][0].started_at
-    whole = max((ended[-1][1] - first).total_seconds(), 0.001)
+        return Timeline((), ())
+    impact = report.started_counting_at or ended[0][0].started_at
+    begin = min(impact, ended[0][0].started_at)
+    whole = max((ended[-1][1] - begin).total_seconds(), 0.001)
+
+    def x_of(moment: datetime) -> float:
+        return round(_LEFT + _WIDTH * (moment - begin).total_seconds() / whole, 1)
+
     bars = []
     for record, end in ended:
-        x = _LEFT + _WIDTH * (record.started_at - first).total_seconds() / whole
-        width = max(2.0, _WIDTH * (end - record.started_at).total_seconds() / whole)
-        right = x + width + 70 < _LEFT + _WIDTH
+        x, right = x_of(record.started_at), x_of(end)
+        width = max(2.0, round(right - x, 1))
+        fits = x + width + _LABEL < _LEFT + _WIDTH
         bars.append(
             Bar(
                 name=record.phase.value,
-                x=round(x, 1),
-                width=round(width, 1),
-                label_x=round(x + width + 6 if right else x - 6, 1),
-                anchor="start" if right else "end",
+                x=x,
+                width=width,
+                label_x=round(x + width + 6 if fits else x - 6, 1),
+                anchor="start" if fits else "end",
                 took=show_span(end - record.started_at),
             )
         )
-    return bars
+    marks = [Mark("clock starts", x_of(impact), "start")]
+    for objective in report.objectives:
+        due = impact + objective.limit
+        if objective.name == "rto" and due <= ended[-1][1]:
+            marks.append(Mark("objective", x_of(due), "end"))
+    return Timeline(tuple(bars), tuple(marks))
 
 
 def render(report: RunReport) -> str:
@@ -52,4 +80,7 @@ def render(report: RunReport) -> str:
         loader=PackageLoader("cli", "."), autoescape=True, undefined=StrictUndefined
     )
     template = environment.get_template("report.html")
-    return template.render(r=report, bars=_bars(report), span=show_span, time=show_time)
+    estimates = {one.phase: one for one in report.estimates}
+    return template.render(
+        r=report, line=_timeline(report), estimates=estimates, span=show_span, time=show_time
+    )

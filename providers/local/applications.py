@@ -57,7 +57,10 @@ def _rewrite(path: Path, variable: str, value: str) -> None:
         f"{known['head']}{value}" if known and known["name"] == variable else line
         for known, line in found
     ]
-    write_text(path, "\n".join(kept) + "\n", path.stat().st_mode & 0o777)
+    before = path.stat()
+    write_text(path, "\n".join(kept) + "\n", before.st_mode & 0o777)
+    if os.geteuid() == 0:  # the file stays its owner's
+        os.chown(path, before.st_uid, before.st_gid)
 
 
 class LocalConsumers(Consumers):

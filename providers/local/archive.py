@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 
 import zstandard
 
-from domain.errors import WalMissingError
+from domain.errors import BackupDamagedError, WalMissingError
 from domain.recovery import CommitMark, RecoveryWindow, Suspect
 from providers.local.binaries import Binaries
 from providers.local.crypto import Sealed, seal, unseal
 from providers.local.layout import (
     Layout,
+    put_in_place,
     read_mapping,
     read_record,
     remove_tree,
@@ -28,6 +29,7 @@ from providers.local.records import (
     ArchiveRecord,
     ArchiveStatus,
     BackupRecord,
+    Configuration,
     SnapshotRecord,
 )
 from providers.local.wal import (
@@ -97,6 +99,43 @@ class Archive:
         """Return where the sealed bytes of a backup are."""
         return self.folder / "backups" / f"{backup_id}.tar{SEALED}"
 
+    def store_configuration(
+        self, backup_id: str, configuration: Configuration, master: bytes
+    ) -> None:
+        """Keep what the server was configured with beside a backup, sealed like it."""
+        target = self._configuration_file(backup_id)
+        unfinished = target.with_name(f".{target.name}")
+        with unfinished.open("wb") as sink:
+            seal([configuration.model_dump_json().encode()], sink, master)
+            sink.flush()
+            os.fsync(sink.fileno())
+        put_in_place(unfinished, target)
+
+    def configuration(self, backup_id: str, master: bytes) -> Configuration:
+        """Return what the server was configured with at a backup.
+
+        Raises:
+            BackupDamagedError: it does not unseal, or is missing.
+        """
+        stored = self._configuration_file(backup_id)
+        try:
+            with stored.open("rb") as source:
+                content = b"".join(unseal(source, master, stored.name))
+        except FileNotFoundError:
+            raise BackupDamagedError(
+                f"{stored.name}: missing beside its base backup; choose another backup"
+            ) from None
+        return Configuration.model_validate_json(content)
+
+    def _configuration_file(self, backup_id: str) -> Path:
+        return self.folder / "backups" / f"{backup_id}.conf.aes"
+
+    def remove_backup(self, backup_id: str) -> None:
+        """Forget a base backup, its record first."""
+        (self.folder / "backups" / f"{backup_id}.json").unlink()
+        self.backup_file(backup_id).unlink(missing_ok=True)
+        self._configuration_file(backup_id).unlink(missing_ok=True)
+
     def snapshots(self) -> list[SnapshotRecord]:
         """Return the kept points, oldest first."""
         found = (
@@ -160,8 +199,8 @@ class Archive:
             sealed = seal([packed], sink, master)
             sink.flush()
             os.fsync(sink.fileno())
-        unfinished.replace(target)
         write_text(target.with_suffix(".sha256"), sealed.sha256)
+        put_in_place(unfinished, target)
         source.unlink()
         return sealed
 

@@ -26,7 +26,7 @@ from providers.local.archive import Archive
 from providers.local.binaries import Binaries
 from providers.local.config import Account
 from providers.local.crypto import key_id, seal, unseal
-from providers.local.layout import write_record
+from providers.local.layout import put_in_place, write_record
 from providers.local.programs import address, login, named_failure
 from providers.local.records import BackupRecord, ServerRecord
 from providers.local.sql import Session, as_moment, connect, describe_settings, one
@@ -62,7 +62,7 @@ class BackupTaker:
             return done[0]
         with connect(self.server, self.connection, self.secrets) as session:
             total, tablespaces, version = _survey(session)
-            settings, hba = describe_settings(session)
+            configuration = describe_settings(session)
             newest = _last_commit(session)
         if tablespaces:
             raise UnsupportedResourceError(
@@ -79,7 +79,8 @@ class BackupTaker:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-        unfinished.replace(target)
+        put_in_place(unfinished, target)
+        self.archive.store_configuration(backup_id, configuration, self.master)
         points = {found[1]: found for found in _POINT.finditer(told)}
         record = BackupRecord(
             id=backup_id,
@@ -94,8 +95,6 @@ class BackupTaker:
             sha256=sealed.sha256,
             key_id=key_id(self.master),
             major=self.binaries.major,
-            settings=settings,
-            hba=hba,
             version=version,
             last_commit=newest,
         )

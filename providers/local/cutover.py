@@ -20,8 +20,8 @@ from providers.local.archive import Archive
 from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
-from providers.local.databases import remove_server
-from providers.local.layout import Layout, remove_tree, write_record
+from providers.local.databases import LOCK, remove_server
+from providers.local.layout import Layout, held, remove_tree, write_record
 from providers.local.receiver import backup_key, slot_of
 from providers.local.records import Desired, ServerRecord
 from providers.local.servers import Servers
@@ -43,6 +43,17 @@ class LocalCutover(Cutover):
     ) -> None:
         """Restart into service, follow the log, take a base backup."""
         servers = self._servers(resource)
+        _require(servers, handle)
+        with held(servers.layout.server(handle.server) / LOCK, handle.server):
+            self._protect(servers, resource, handle, progress)
+
+    def _protect(
+        self,
+        servers: Servers,
+        resource: ProtectedResource,
+        handle: RestoreHandle,
+        progress: ReportProgress,
+    ) -> None:
         record = _require(servers, handle)
         if record.aim is not None or not record.receiving:
             record = servers.write(

@@ -24,15 +24,22 @@ from providers.local.backup import unpack, verify
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
-from providers.local.layout import Layout, read_record, remove_tree, write_record
+from providers.local.layout import Layout, held, read_record, remove_tree, write_record
 from providers.local.receiver import backup_key
-from providers.local.records import BackupRecord, Desired, RecoveryAim, ServerRecord
+from providers.local.records import (
+    BackupRecord,
+    Configuration,
+    Desired,
+    RecoveryAim,
+    ServerRecord,
+)
 from providers.local.servers import Servers, failure_of, recent_log
 from providers.local.sql import as_moment, connect, one
 from providers.local.supervisor import supervisor_alive
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
+LOCK = "busy.lock"
 _PACE = timedelta(milliseconds=200)
 _NOT_CARRIED = {"synchronous_standby_names", "default_transaction_read_only"}
 
@@ -78,6 +85,20 @@ class LocalRecovery(ResourceRecovery):
     ) -> None:
         """Unpack, verify and stage the log, then let the supervisor start the server."""
         layout = Layout(self.config, resource.instance)
+        folder = layout.server(handle.server)
+        if not folder.exists():
+            raise PointNotReachedError(f"{handle.server}: its record is gone; start a new restore")
+        with held(folder / LOCK, handle.server):
+            self._transfer(resource, point, handle, progress)
+
+    def _transfer(
+        self,
+        resource: ProtectedResource,
+        point: RecoveryPoint,
+        handle: RestoreHandle,
+        progress: ReportProgress,
+    ) -> None:
+        layout = Layout(self.config, resource.instance)
         servers, folder = Servers(layout), layout.server(handle.server)
         record = servers.record(handle.server)
         if record is None or record.run_id != handle.run_id:
@@ -117,7 +138,7 @@ class LocalRecovery(ResourceRecovery):
         account.own(*staged.iterdir())
         progress(Progress(what="verify the unpacked files"))
         verify(locate(self.config, backup.major), data)
-        _complete_configuration(data, backup)
+        _complete_configuration(data, archive.configuration(backup.id, master))
         (data / "recovery.signal").touch()
         account.own(*(path for path in data.iterdir() if path.is_file()))
 
@@ -185,9 +206,10 @@ class LocalRecovery(ResourceRecovery):
             raise PointNotReachedError(
                 f"{record.name} is what {resource.path} means now; it is not removed"
             )
-        remove_server(servers, record)
-        for folder in (layout.archive(record.name), layout.spool(record.name)):
-            remove_tree(folder)
+        with held(layout.server(record.name) / LOCK, record.name):
+            remove_server(servers, record)
+            for folder in (layout.archive(record.name), layout.spool(record.name)):
+                remove_tree(folder)
 
 
 def remove_server(servers: Servers, record: ServerRecord) -> None:
@@ -288,19 +310,19 @@ def _backup(archive: Archive, backup_id: str) -> BackupRecord:
     )
 
 
-def _complete_configuration(data: Path, backup: BackupRecord) -> None:
+def _complete_configuration(data: Path, known: Configuration) -> None:
     """Write the configuration files that some systems keep outside of the data directory."""
     conf = data / "postgresql.conf"
     if not conf.exists():
         lines = [
             f"{name} = '{value.replace(chr(39), chr(39) * 2)}'"
-            for name, value in sorted(backup.settings.items())
+            for name, value in sorted(known.settings.items())
             if name not in {"stats_temp_directory", "data_sync_retry"}
         ]
         conf.write_text("# from the settings noted with the backup\n" + "\n".join(lines) + "\n")
     hba = data / "pg_hba.conf"
     if not hba.exists():
-        hba.write_text((backup.hba or "host all all 127.0.0.1/32 scram-sha-256") + "\n")
+        hba.write_text((known.hba or "host all all 127.0.0.1/32 scram-sha-256") + "\n")
     ident = data / "pg_ident.conf"
     if not ident.exists():
         ident.write_text("")

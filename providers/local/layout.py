@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from domain.errors import NotYetError
 from providers.local.config import LocalConfig
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -20,13 +22,24 @@ Record = TypeVar("Record", bound=BaseModel)
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace `path` by `text` at once and durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{id(text)}")
-    with unfinished.open("w", encoding="utf-8") as target:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
         target.write(text)
         target.flush()
+        os.fchmod(target.fileno(), mode)
         os.fsync(target.fileno())
-    unfinished.chmod(mode)
+    put_in_place(unfinished, path)
+
+
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a finished file its name, so that a power cut leaves the old or the new one."""
     unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_record(path: Path, record: BaseModel) -> None:
@@ -57,6 +70,22 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as held:
         flock(held, LOCK_EX)
+        yield
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs, if nobody else does.
+
+    Raises:
+        NotYetError: another attempt, perhaps one that was given up, still holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise NotYetError(f"an earlier attempt to let go of {what}") from None
         yield
 
 

@@ -1,19 +1,20 @@
 """Keeps one server's log arriving: the receiver process, its measurement, the heartbeat, the sealing."""
 
 import contextlib
+import json
 import signal
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from domain.errors import RecoveryError
+from domain.errors import ArchiverStalledError, RecoveryError, SecretUnavailableError
 from domain.resources import Durability, ProtectedResource
 from providers.local.archive import Archive, LogReader, readable
 from providers.local.binaries import Binaries
 from providers.local.layout import write_record, write_text
 from providers.local.processes import Daemon
-from providers.local.programs import address, named_failure, passfile, run
+from providers.local.programs import address, named_failure, passfile
 from providers.local.records import ArchiveRecord, ArchiveStatus, ServerRecord
 from providers.local.sql import (
     Session,
@@ -69,8 +70,6 @@ def backup_key(resource: ProtectedResource, secrets: Secrets) -> bytes:
     Raises:
         SecretUnavailableError: none is named, or the reference leads nowhere.
     """
-    from domain.errors import SecretUnavailableError  # noqa: PLC0415
-
     if resource.backups.key is None:
         raise SecretUnavailableError(
             f"{resource.path}: the catalog names no backups.key; add a reference such as "
@@ -87,7 +86,7 @@ class Receiver:
         folder = following.archive.spool
         self.daemon = Daemon(folder / "receiver.pid", folder / "receiver.log")
         self._not_before = 0.0
-        self._slot_made = False
+        self._log_read = 0
 
     def tick(self) -> None:
         """Start the process when it does not run."""
@@ -102,26 +101,22 @@ class Receiver:
     def _start(self) -> None:
         of = self.following
         of.archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        said = self._last_words()
+        with connect(of.server, of.resource.connection, of.secrets) as session:
+            self._require_same_cluster(session)
+            self._require_slot(session, anew="already been removed" in said)
         environment = passfile(of.archive.spool, of.secrets, of.resource.connection)
-        where = address(of.server, of.resource.connection, slot_of(of.server))
-        program = of.binaries["pg_receivewal"]
-        slot = ["-S", slot_of(of.server), "--no-password"]
-        if not self._slot_made:
-            run(
-                f"replication slot on {of.server.name}",
-                [program, "-d", where, *slot, "--create-slot", "--if-not-exists"],
-                environment,
-            )
-            self._note_archive()
-            self._slot_made = True
+        self._log_read = self.daemon.log.stat().st_size if self.daemon.log.exists() else 0
         self.daemon.start(
             [
-                program,
+                of.binaries["pg_receivewal"],
                 "-d",
-                where,
+                address(of.server, of.resource.connection, slot_of(of.server)),
                 "-D",
                 str(of.archive.spool),
-                *slot,
+                "-S",
+                slot_of(of.server),
+                "--no-password",
                 "--synchronous",
                 "--status-interval=1",
                 "--no-loop",
@@ -129,33 +124,85 @@ class Receiver:
             environment=environment,
         )
 
-    def _note_archive(self) -> None:
-        of = self.following
-        if of.archive.record is not None:
-            return
-        with connect(of.server, of.resource.connection, of.secrets) as session:
-            row = one(
-                session,
-                "select (select system_identifier from pg_control_system()),"
-                " (select timeline_id from pg_control_checkpoint()),"
-                " (select setting from pg_settings where name = 'wal_segment_size'),"
-                " current_setting('server_version_num')::int / 10000",
-            )
-        write_record(
-            of.archive.folder / "archive.json",
-            ArchiveRecord(
-                server=of.server.name,
-                system_identifier=str(row[0]),
-                timeline=int(str(row[1])),
-                segment_bytes=int(str(row[2])),
-                major=int(str(row[3])),
-                started_at=datetime.now(UTC),
-            ),
+    def _last_words(self) -> str:
+        """Return what the process that has ended said, and tell it as the problem."""
+        try:
+            with self.daemon.log.open(encoding="utf-8", errors="replace") as source:
+                source.seek(self._log_read)
+                said = source.read()
+        except FileNotFoundError:
+            return ""
+        if "error" in said:
+            failed = named_failure(f"receive the log of {self.following.server.name}", said)
+            self.following.problem = str(failed)
+        return said
+
+    def _require_same_cluster(self, session: Session) -> None:
+        """Note which cluster this is the archive of; another one's log must never mix with it."""
+        of, known = self.following, self.following.archive.record
+        row = one(
+            session,
+            "select (select system_identifier from pg_control_system()),"
+            " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int,"
+            " (select setting from pg_settings where name = 'wal_segment_size'),"
+            " current_setting('server_version_num')::int / 10000",
         )
+        identifier, timeline = str(row[0]), int(str(row[1]))
+        if known is None:
+            write_record(
+                of.archive.folder / "archive.json",
+                ArchiveRecord(
+                    server=of.server.name,
+                    system_identifier=identifier,
+                    timeline=timeline,
+                    segment_bytes=int(str(row[2])),
+                    major=int(str(row[3])),
+                    started_at=datetime.now(UTC),
+                ),
+            )
+        elif (known.system_identifier, known.timeline) != (identifier, timeline):
+            raise ArchiverStalledError(
+                f"{of.server.name} at {of.server.host}:{of.server.port} is cluster {identifier} on "
+                f"timeline {timeline}, but its archive is of cluster {known.system_identifier} on "
+                f"timeline {known.timeline}: it was promoted, restored or made anew without "
+                "Refloat. Nothing more is archived; give the database another `instance` name in "
+                "the catalog, so that a new archive begins"
+            )
+
+    def _require_slot(self, session: Session, *, anew: bool) -> None:
+        """Make the slot that keeps log for us; begin anew where the server kept too little.
+
+        What had arrived is sealed first, so that it stays restorable up to the gap.
+        """
+        of, slot = self.following, slot_of(self.following.server)
+        row = session.execute(
+            "select wal_status = 'lost', active_pid from pg_replication_slots where slot_name = %s",
+            [slot],
+        ).fetchone()
+        if row is not None and (row[0] or anew):
+            session.execute("select pg_drop_replication_slot(%s)", [slot])
+            row = None
+        if row is None:
+            if anew or of.archive.tail():
+                seal_what_arrived(of)
+            session.execute("select pg_create_physical_replication_slot(%s, true)", [slot])
 
     def stop(self) -> None:
         """End the process; it reports its last position first."""
         self.daemon.stop(signal.SIGINT, within=5.0)
+
+
+def seal_what_arrived(of: Following) -> None:
+    """Seal every segment of the spool, the open one too: its log goes no further."""
+    archive, master = of.archive, of.master
+    reader = LogReader(archive, of.binaries, master)
+    for number, path in sorted(archive.tail().items()):
+        if archive.sealed(number).exists():
+            path.unlink()
+            continue
+        with readable(archive, number, number, master) as folder:
+            summary = reader.sum_up(number, folder, archive.summary(number - 1))
+        archive.store(number, path, summary, master)
 
 
 class Monitor(threading.Thread):
@@ -256,8 +303,6 @@ class Monitor(threading.Thread):
 
     def _note_names(self, session: Session) -> None:
         """Note names of relations, for the day one of them is gone; indexes are noted as nameless."""
-        import json  # noqa: PLC0415
-
         rows = session.execute(
             "select c.oid, c.relfilenode, case when c.relkind in ('r', 'm', 'p') then "
             "n.nspname || '.' || c.relname else '' end from pg_class c "

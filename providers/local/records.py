@@ -113,10 +113,15 @@ class BackupRecord(Value):
     sha256: str
     key_id: str
     major: int
-    settings: dict[str, str] = {}
-    hba: str = ""
     version: str = ""
     last_commit: CommitMark | None = None
+
+
+class Configuration(Value):
+    """What a server was configured with at a backup; kept sealed, since it may hold secrets."""
+
+    settings: dict[str, str]
+    hba: str
 
 
 class SnapshotRecord(Value):

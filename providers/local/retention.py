@@ -36,8 +36,7 @@ def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> li
     removed = []
     for backup in archive.backups():
         if backup.id not in kept:
-            (archive.folder / "backups" / f"{backup.id}.json").unlink()
-            archive.backup_file(backup.id).unlink(missing_ok=True)
+            archive.remove_backup(backup.id)
             removed.append(backup.id)
     removed += _prune_log(archive)
     if policy.max_size is not None:
@@ -74,7 +73,6 @@ def _prune_to_size(archive: Archive, limit: int) -> list[str]:
         loose = [backup for backup in backups[:-1] if backup.id not in pinned]
         if not loose:
             break
-        (archive.folder / "backups" / f"{loose[0].id}.json").unlink()
-        archive.backup_file(loose[0].id).unlink(missing_ok=True)
+        archive.remove_backup(loose[0].id)
         removed += [loose[0].id, *_prune_log(archive)]
     return removed

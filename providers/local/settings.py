@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import psycopg
 from psycopg import sql
 
 from domain.errors import RecoveryError
@@ -12,7 +13,7 @@ from providers.local.config import LocalConfig
 from providers.local.layout import Layout
 from providers.local.records import ServerRecord
 from providers.local.servers import Servers
-from providers.local.sql import Session, connect, describe_settings
+from providers.local.sql import Session, connect, describe_settings, shown
 from providers.secrets.references import Secrets
 
 
@@ -33,7 +34,7 @@ class LocalSettings(Settings):
             return []
         try:
             with connect(source, resource.connection, self.secrets, timeout=3) as session:
-                wanted, _ = describe_settings(session)
+                wanted = describe_settings(session).settings
         except RecoveryError:
             return [
                 SettingDifference(
@@ -51,18 +52,18 @@ class LocalSettings(Settings):
     def _repair(
         session: Session, wanted: dict[str, str], record: ServerRecord, mode: Mode
     ) -> list[SettingDifference]:
-        own, _ = describe_settings(session)
+        own = describe_settings(session).settings
         differences = []
         for name in sorted(wanted):
             if own.get(name) == wanted[name] or name in record.settings:
                 continue
+            own_value = own.get(name, "default")
             difference = SettingDifference(
-                name=name,
-                source=wanted[name],
-                restored=own.get(name, "default"),
-                outcome="left",
+                name=name, source=wanted[name], restored=own_value, outcome="left"
             )
-            differences.append(_set(session, difference, mode))
+            outcome = _set(session, difference, mode)
+            masked = {"source": shown(name, wanted[name]), "restored": shown(name, own_value)}
+            differences.append(outcome.model_copy(update=masked))
         if any(difference.outcome == "fixed" for difference in differences):
             session.execute("select pg_reload_conf()")
         return differences
@@ -77,7 +78,7 @@ def _set(session: Session, difference: SettingDifference, mode: Mode) -> Setting
                 sql.Identifier(difference.name), sql.Literal(difference.source)
             )
         )
-    except Exception as error:  # noqa: BLE001 - the server's reason is what is reported
+    except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         return difference.model_copy(update={"why": reason})
     return difference.model_copy(

@@ -1,5 +1,6 @@
 """Sessions with the servers of this provider, and the few questions that it asks itself."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,7 +9,7 @@ import psycopg
 
 from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
 from domain.resources import Connection
-from providers.local.records import ServerRecord
+from providers.local.records import Configuration, ServerRecord
 from providers.secrets.references import Secrets
 
 Session = psycopg.Connection[tuple[object, ...]]
@@ -38,6 +39,10 @@ _OWN = (
     "max_stack_depth",
 )
 """Settings that belong to one server and are set by its supervisor, never carried over."""
+
+
+_MAY_BE_SECRET = re.compile(r"\.|secret|passw|token|passphrase|api_?key|credential")
+"""Settings that applications define, or whose name says that the value is nobody's business."""
 
 
 @contextmanager
@@ -102,7 +107,7 @@ def one(session: Session, query: str, values: Sequence[object] = ()) -> tuple[ob
     return row
 
 
-def describe_settings(session: Session) -> tuple[dict[str, str], str]:
+def describe_settings(session: Session) -> Configuration:
     """Return the settings that somebody chose, and the rules of pg_hba.conf as text."""
     rows = session.execute(
         "select name, setting from pg_settings where source in "
@@ -118,8 +123,13 @@ def describe_settings(session: Session) -> tuple[dict[str, str], str]:
             "order by line_number"
         ).fetchall()
     except psycopg.errors.InsufficientPrivilege:
-        return settings, ""
-    return settings, "\n".join(str(rule) for (rule,) in rules)
+        return Configuration(settings=settings, hba="")
+    return Configuration(settings=settings, hba="\n".join(str(rule) for (rule,) in rules))
+
+
+def shown(name: str, value: str) -> str:
+    """Return a setting's value, or that it is not shown where it may be a secret."""
+    return "(not shown)" if _MAY_BE_SECRET.search(name) else value
 
 
 def as_moment(value: object) -> datetime | None:

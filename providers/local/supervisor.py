@@ -143,7 +143,10 @@ class InstanceSupervisor:
         status = archive.status()
         if status is None or status.received_lsn is None:
             return
-        if backup_due(archive.backups(), self.resource.backups, datetime.now(UTC)):
+        broken = archive.record is not None and not any(
+            stretch.reaches_end for stretch in archive.stretches()
+        )
+        if broken or backup_due(archive.backups(), self.resource.backups, datetime.now(UTC)):
             taker = BackupTaker(
                 server=current,
                 archive=archive,

@@ -1,6 +1,7 @@
 """The catalog's SQL checks, and the integrity of pages and indexes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -83,31 +84,61 @@ _INDEXES = (
 )
 
 
+_DATABASES = (
+    "select datname from pg_database where datallowconn and not datistemplate "
+    "order by datname <> current_database(), datname"
+)
+
+
+@dataclass
+class _Looked:
+    """What was looked at in all databases of a server, and what was wrong."""
+
+    tables: int = 0
+    indexes: int = 0
+    wrong: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
 def integrity(
     server: RestoreHandle, connection: Connection, secrets: Secrets, progress: ReportProgress
 ) -> Sequence[Finding]:
-    """Read every heap page and B-tree, checksums included, and leave nothing in the database.
+    """Read every heap page and B-tree of every database, checksums included.
 
-    `amcheck` is created inside a transaction that is rolled back.
+    Leaves nothing behind: `amcheck` is created inside a transaction that is rolled back.
     """
     with session(server, connection, secrets) as held:
+        names = [str(name) for (name,) in held.execute(_DATABASES.encode()).fetchall()]
         checksums = held.execute("select current_setting('data_checksums')").fetchone()
-        protected = checksums is not None and checksums[0] == "on"
-        with held.transaction(force_rollback=True):
-            try:
-                held.execute("create schema refloat_check")
-                held.execute("create extension if not exists amcheck schema refloat_check")
-            except psycopg.Error as error:
-                return [_finding("heap and B-tree structure", [], 0, problem=first_line(error))]
-            where = held.execute(
-                "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace "
-                "where e.extname = 'amcheck'"
-            ).fetchone()
-            schema = str(where[0]) if where else "public"
-            heap, tables = _verify_heap(held, schema, progress)
-            trees, indexes = _verify_trees(held, schema, progress)
-    structure = _finding("heap and B-tree structure", heap + trees, tables + indexes)
-    return [_page_checksums(heap + trees, tables, protected=protected), structure]
+    protected = checksums is not None and checksums[0] == "on"
+    looked = _Looked()
+    for name in names:
+        there = connection.model_copy(update={"database": name})
+        with session(server, there, secrets) as held:
+            _look_at(held, name, looked, progress)
+    seen = f"{looked.tables + looked.indexes} relations of {len(names)} databases"
+    structure = _finding("heap and B-tree structure", looked, seen)
+    return [_page_checksums(looked, protected=protected), structure]
+
+
+def _look_at(held: Session, name: str, looked: _Looked, progress: ReportProgress) -> None:
+    with held.transaction(force_rollback=True):
+        try:
+            held.execute("create schema refloat_check")
+            held.execute("create extension if not exists amcheck schema refloat_check")
+        except psycopg.Error as error:
+            looked.problem = f"{name}: {first_line(error)}"
+            return
+        where = held.execute(
+            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace "
+            "where e.extname = 'amcheck'"
+        ).fetchone()
+        schema = str(where[0]) if where else "public"
+        heap, tables = _verify_heap(held, schema, progress)
+        trees, indexes = _verify_trees(held, schema, progress)
+    looked.tables += tables
+    looked.indexes += indexes
+    looked.wrong += [f"{name}: {told}" for told in (*heap, *trees)]
 
 
 def _verify_heap(held: Session, schema: str, progress: ReportProgress) -> tuple[list[str], int]:
@@ -145,33 +176,40 @@ def _verify_trees(held: Session, schema: str, progress: ReportProgress) -> tuple
     return wrong, len(indexes)
 
 
-def _finding(name: str, wrong: list[str], seen: int, problem: str = "") -> Finding:
-    if problem:
-        observed, verdict = f"amcheck cannot be used: {problem}", Verdict.FAILED
-    elif not seen:
+def _finding(name: str, looked: _Looked, seen: str) -> Finding:
+    if looked.problem:
+        observed, verdict = f"amcheck cannot be used: {looked.problem}", Verdict.UNPROVEN
+    elif not looked.tables:
         observed, verdict = "there was nothing to look at", Verdict.FAILED
-    elif wrong:
-        observed, verdict = "; ".join(wrong[:3]), Verdict.FAILED
+    elif looked.wrong:
+        observed, verdict = "; ".join(looked.wrong[:3]), Verdict.FAILED
     else:
-        observed, verdict = f"{seen} relations sound", Verdict.PASSED
+        observed, verdict = f"{seen} sound", Verdict.PASSED
     return Finding(
         name=name,
         kind="integrity",
         expected="no damaged tuple, key or link",
         observed=observed,
         verdict=verdict,
-        advice="install the amcheck extension" if problem else "",
+        advice="install the amcheck extension" if looked.problem else "",
     )
 
 
-def _page_checksums(wrong: list[str], seen: int, *, protected: bool) -> Finding:
-    bad = [told for told in wrong if "invalid page" in told or "checksum" in told]
+def _page_checksums(looked: _Looked, *, protected: bool) -> Finding:
+    bad = [told for told in looked.wrong if "invalid page" in told or "checksum" in told]
     if not protected:
         observed, verdict = "the cluster was made without page checksums", Verdict.NOT_APPLICABLE
     elif bad:
         observed, verdict = "; ".join(bad[:3]), Verdict.FAILED
+    elif looked.problem:
+        observed, verdict = "not every page was read, without amcheck", Verdict.UNPROVEN
+    elif not looked.tables:
+        observed, verdict = "there was nothing to look at", Verdict.FAILED
     else:
-        observed, verdict = f"every page of {seen} tables and their indexes read", Verdict.PASSED
+        observed, verdict = (
+            f"every page of {looked.tables} tables and their indexes read",
+            Verdict.PASSED,
+        )
     return Finding(
         name="page checksums",
         kind="integrity",

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from domain.checks import Verdict
 from domain.errors import RecoveryError
 from domain.recovery import RecoveryPoint
 from domain.resources import Mode
-from tests.station import Station, now, wait_for
+from providers.local.binaries import installed
+from tests.providers.own_server import installations
+from tests.station import Station, no_progress, now, station, wait_for
 
 MIB = 2**20
 _AS_ROOT = ("unshare", "--mount")
@@ -54,16 +57,18 @@ def run(scenario: str) -> dict[str, Any]:
     return told
 
 
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
 @contextmanager
 def small(folder: Path, size: int) -> Iterator[None]:
     """Mount a small file system at a folder while the block runs."""
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "none", folder], check=True
-    )
+    _run("mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "none", str(folder))
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
+        _run("umount", "--lazy", str(folder))
 
 
 @contextmanager
@@ -102,10 +107,10 @@ def a_station(size: int, *parts: str) -> Iterator[tuple[Station, Path]]:
 
 
 def refusal(act: Callable[[], object]) -> list[str]:
-    """Return the name and the sentence of the domain's error that `act` ends with."""
+    """Return the name and the sentence of the error that `act` ends with."""
     try:
         act()
-    except RecoveryError as error:
+    except (RecoveryError, OSError) as error:
         return [type(error).__name__, str(error)]
     return ["nothing", "it went well"]
 
@@ -133,6 +138,9 @@ def full_while_unpacking() -> dict[str, Any]:
         made.sql("create table kept (id int); insert into kept values (1)")
         made.wait_archived()
         point, told = made.latest(), {}
+        with filled(disk, leave=0):
+            told["reserved"] = refusal(lambda: made.begin(point))
+            told["left over at once"] = left_over(made)
         with filled(disk, leave=20 * MIB):
             told["room"] = room_finding(made, point)
             told["servers before"] = [one.name for one in made.servers.all()]
@@ -156,6 +164,7 @@ def full_while_replaying() -> dict[str, Any]:
         made.wait_archived()
         point, told = made.latest(), {}
         with filled(disk, leave=point.restored_bytes + point.log_bytes + 32 * MIB):
+            told["room"] = room_finding(made, point)
             handle = made.begin(point)
             told["transfer"] = refusal(lambda: made.transfer(point, handle))
             told["error"] = refusal(lambda: made.poll(handle))
@@ -178,6 +187,7 @@ def full_archive() -> dict[str, Any]:
                 made.sql("select pg_switch_wal()")
                 made.sql(f"insert into kept values ({number})")
             told["problems"] = wait_problems(made)
+            told["snapshot"] = refusal(lambda: snapshot(made))
             told["rows"] = made.sql("select count(*) from kept")
         after = now()
         wait_for("the archive to heal", lambda: problems(made) == [], within=30)
@@ -187,6 +197,41 @@ def full_archive() -> dict[str, Any]:
         told["windows"] = len(made.provider.points.windows(made.resource))
         made.discard(restored.handle)
         told["left over"] = left_over(made)
+        return told
+
+
+def snapshot(made: Station) -> None:
+    """Take a snapshot."""
+    made.provider.snapshots.create(made.resource, key="k" * 16, name="", progress=no_progress)
+
+
+@contextmanager
+def hidden(folders: Iterable[Path]) -> Iterator[None]:
+    """Put an empty folder over each of `folders` while the block runs."""
+    with ExitStack() as mounted:
+        for folder in folders:
+            mounted.enter_context(small(folder, MIB))
+        yield
+
+
+def programs_gone() -> dict[str, Any]:
+    """Take the programs of the backup's major version away from the machine."""
+    oldest = installations()[0]
+    folders = {each.folder.resolve() for each in installed() if each.major == oldest.major}
+    with station(binaries=str(oldest.folder)) as made:
+        point = made.latest()
+        told: dict[str, Any] = {"major": oldest.major}
+        with hidden(folders):
+            told["resolve"] = refusal(made.latest)
+            told["findings"] = [
+                one.model_dump(mode="json")
+                for one in made.provider.preflight.examine(made.resource, point, Mode.INCIDENT)
+                if one.verdict is not Verdict.PASSED
+            ]
+            handle = made.begin(point)
+            told["error"] = refusal(lambda: made.transfer(point, handle))
+            made.discard(handle)
+            told["left over"] = left_over(made)
         return told
 
 
@@ -208,13 +253,14 @@ def wait_problems(made: Station) -> list[str]:
         return ["not named: ", *problems(made)]
 
 
-def closes_after(made: Station, moment: Any) -> bool:
+def closes_after(made: Station, moment: datetime) -> bool:
     """Return whether the newest window reaches a moment."""
     return any(one.closes_at > moment for one in made.provider.points.windows(made.resource))
 
 
 SCENARIOS = {
-    one.__name__: one for one in (full_while_unpacking, full_while_replaying, full_archive)
+    one.__name__: one
+    for one in (full_while_unpacking, full_while_replaying, full_archive, programs_gone)
 }
 
 if __name__ == "__main__":
