@@ -29,8 +29,8 @@ class VerificationActivities:
         handle = RestoreHandle(server=server.name, host=server.host, port=server.port, run_id="")
         try:
             proof = self._questions.take_proof(handle, take.resource.connection, tell)
-        except UnsupportedResourceError:
-            return snapshot  # kept without proof, and shown so
+        except UnsupportedResourceError as error:
+            return snapshot.model_copy(update={"unproven_because": str(error)})
         provider.snapshots.attach_proof(take.resource, snapshot.id, proof)
         return snapshot.model_copy(update={"proven": True, "lsn": proof.lsn})
 

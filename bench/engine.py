@@ -132,7 +132,11 @@ def restored(engine: Engine, source: Source, folder: Path, port: int) -> Iterato
     verify(engine.binaries, data)
     (data / "recovery.signal").touch()
     engine.account.own(data / "recovery.signal")
-    aim = RecoveryAim(lsn=source.point.lsn, inclusive=source.point.inclusive)
+    aim = RecoveryAim(
+        lsn=source.point.lsn,
+        inclusive=source.point.inclusive,
+        timeline=source.archive.segments.timeline,
+    )
     record = engine.record("by-hand", port, aim)
     with engine.serving(record, folder):
         yield record

@@ -163,7 +163,7 @@ def suspects(session: Session, path: str, since: str) -> int:
     elif found:
         session.console.print(suspects_table(found))
         session.say(
-            f"\nrestore to the moment just before one: refloat restore {path} --before {found[0].lsn}"
+            f"\nrestore to the moment just before one: refloat restore {path} --before {found[0].before}"
         )
     else:
         session.say(
@@ -191,7 +191,7 @@ def create(session: Session, path: str, name: str) -> int:
     if session.json:
         session.document(made)
     else:
-        proof = "with its proof" if made.proven else "WITHOUT proof: it needs wal_level = logical"
+        proof = "with its proof" if made.proven else f"WITHOUT proof: {made.unproven_because}"
         session.say(f"snapshot {made.id} at {made.lsn}, {proof}")
     return 0
 

@@ -88,7 +88,7 @@ def suspects_table(suspects: Sequence[Suspect]) -> Table:
     """Return suspects with the LSN that `restore --before` takes."""
     made = table("before LSN", "committed", "transaction", "what")
     for one in suspects:
-        made.add_row(one.lsn, show_time(one.at), str(one.xid), ", ".join(one.acts))
+        made.add_row(one.before or one.lsn, show_time(one.at), str(one.xid), ", ".join(one.acts))
     return made
 
 

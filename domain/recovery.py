@@ -96,6 +96,7 @@ class Snapshot(Value):
     name: str = ""
     size_bytes: int | None = None
     proven: bool = False
+    unproven_because: str = ""
 
 
 class RecoveryPointList(Value):
@@ -127,12 +128,17 @@ class RecoveryPoint(Value):
 
 
 class Suspect(Value):
-    """A commit that removed or replaced the files of relations: a disaster, or somebody's migration."""
+    """A commit that removed or replaced the files of relations: a disaster, or somebody's migration.
+
+    `before` is what `restore --before` takes to go to the moment just before it.
+    """
 
     lsn: str
     at: UtcDatetime
     xid: int
     acts: tuple[str, ...]
+    source: str = ""
+    before: str = ""
 
 
 class RestoreRequest(Value):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from domain.errors import ServerFailedError
 from domain.values import show_time
-from providers.local.processes import started_at
+from providers.local.processes import identity_of
 from sandbox.console import say
 from sandbox.environment import down, local_servers, psql, shop_is_healthy, up
 from sandbox.layout import RESOURCE, Ports, SandboxLayout
@@ -111,7 +111,7 @@ def _break(layout: SandboxLayout, disaster: str) -> tuple[datetime, list[str]]:
         quiet=True,
     )
     newest = json.loads(found.stdout)[0]
-    return datetime.fromisoformat(newest["at"]), ["--before", newest["lsn"]]
+    return datetime.fromisoformat(newest["at"]), ["--before", newest["before"]]
 
 
 def _lose_server(layout: SandboxLayout) -> datetime:
@@ -123,6 +123,6 @@ def _lose_server(layout: SandboxLayout) -> datetime:
     impact = datetime.now(UTC)
     os.kill(pid, signal.SIGKILL)
     shutil.rmtree(data, ignore_errors=True)
-    wait_until("the server to die", lambda: started_at(pid) is None, 20, layout.root / "logs")
+    wait_until("the server to die", lambda: identity_of(pid) is None, 20, layout.root / "logs")
     shutil.rmtree(data, ignore_errors=True)
     return impact

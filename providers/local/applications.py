@@ -1,5 +1,6 @@
 """Applications on this machine: their setting is rewritten, they are restarted and asked how they are."""
 
+import logging
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from providers.local.layout import read_record, write_record, write_text
 from providers.local.processes import Daemon
 
 _OK = 200
+_LOG = logging.getLogger("refloat.applications")
 
 
 class ApplicationRecord(Value):
@@ -180,7 +182,17 @@ class ApplicationKeeper:
         self.path = application_record(root, consumer.name)
         folder = self.path.parent
         self.daemon = Daemon(folder / "application.pid", folder / "application.log")
+        self._told = ""
         self._status = self.path.with_name("status.json")
+
+    def safely(self) -> None:
+        """Tick; an application that cannot be started takes nothing else down."""
+        try:
+            self.tick()
+        except (OSError, ValueError) as error:
+            if str(error) != self._told:
+                _LOG.warning("%s: %s", self.consumer.name, error)
+            self._told = str(error)
 
     def tick(self) -> None:
         """Do the next thing, if there is one."""

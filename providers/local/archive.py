@@ -1,30 +1,22 @@
 """One server's archive: sealed log segments, base backups and kept points, and what they reach."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import zstandard
 
 from domain.errors import BackupDamagedError, WalMissingError
-from domain.recovery import CommitMark, RecoveryWindow, Suspect
-from providers.local.binaries import Binaries
 from providers.local.crypto import Sealed, seal, unseal
 from providers.local.layout import (
     Layout,
     put_in_place,
     read_mapping,
     read_record,
-    remove_tree,
     write_record,
     write_text,
 )
-from providers.local.processes import started_at
 from providers.local.records import (
     ArchiveRecord,
     ArchiveStatus,
@@ -36,14 +28,12 @@ from providers.local.wal import (
     SEGMENT_NAME,
     LogSummary,
     Names,
-    Reading,
     Segments,
-    Summing,
-    commit_of,
     parse_lsn,
 )
 
 SEALED = ".zst.aes"
+READING = ".read-"
 
 
 @dataclass(frozen=True)
@@ -136,6 +126,28 @@ class Archive:
         self.backup_file(backup_id).unlink(missing_ok=True)
         self._configuration_file(backup_id).unlink(missing_ok=True)
 
+    def remove_segment(self, number: int) -> None:
+        """Forget a sealed segment."""
+        name = self.segments.name(number)
+        for suffix in (SEALED, ".zst.sha256", ".json"):
+            (self.folder / "wal" / f"{name}{suffix}").unlink(missing_ok=True)
+
+    def remove_snapshot(self, snapshot_id: str) -> None:
+        """Forget a kept point; its backup, if it has one, is forgotten by the retention."""
+        (self.folder / "snapshots" / f"{snapshot_id}.json").unlink(missing_ok=True)
+
+    def note_beginning(self, number: int) -> None:
+        """Note the first segment from which on nothing may be missing."""
+        if number != self.beginning():
+            write_text(self.folder / "log-begins", str(number))
+
+    def beginning(self) -> int:
+        """Return the first segment from which on nothing may be missing."""
+        try:
+            return int((self.folder / "log-begins").read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return 0
+
     def snapshots(self) -> list[SnapshotRecord]:
         """Return the kept points, oldest first."""
         found = (
@@ -153,6 +165,7 @@ class Archive:
         return Names(
             by_oid=read_mapping(self.folder / "relations-by-oid.json"),
             by_node=read_mapping(self.folder / "relations-by-node.json"),
+            databases=read_mapping(self.folder / "databases.json"),
         )
 
     def stored(self) -> list[int]:
@@ -180,6 +193,10 @@ class Archive:
                 found[self.segments.number_of(name)] = path
         return found
 
+    def holds(self, number: int) -> bool:
+        """Return whether segment `number` is there, sealed or in the spool."""
+        return self.sealed(number).exists() or number in self.tail()
+
     def sealed(self, number: int) -> Path:
         """Return where segment `number` is, or would be, sealed."""
         return self.folder / "wal" / f"{self.segments.name(number)}{SEALED}"
@@ -194,7 +211,9 @@ class Archive:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_record(target.with_name(f"{self.segments.name(number)}.json"), summary)
         unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        packed = zstandard.ZstdCompressor(level=1).compress(source.read_bytes())
+        packed = zstandard.ZstdCompressor(level=1).compress(
+            source.read_bytes().ljust(self.segments.size, b"\0")
+        )
         with unfinished.open("wb") as sink:
             sealed = seal([packed], sink, master)
             sink.flush()
@@ -227,7 +246,8 @@ class Archive:
                 f"the archive of {self.server} lacks log segment {name}; choose a point before it "
                 f"(`refloat recovery-point list`) or bring the file back to {stored.parent}"
             )
-        (target / name).write_bytes(content)
+        # the receiver may be filling a new segment up to its size at this moment
+        (target / name).write_bytes(content.ljust(self.segments.size, b"\0"))
 
     def _open_segment(self, number: int, plain: Path) -> bytes:
         try:
@@ -264,162 +284,3 @@ class Archive:
             )
             for last, backups in sorted(found.items())
         ]
-
-
-@contextmanager
-def readable(archive: Archive, first: int, last: int, master: bytes) -> Iterator[Path]:
-    """Hold segments `first` to `last` in plain while the block runs, where the open one is plain too."""
-    archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _forget_abandoned(archive.spool)
-    own = f".read-{os.getpid()}-{started_at(os.getpid()) or 0:.2f}-"
-    with TemporaryDirectory(prefix=own, dir=archive.spool, ignore_cleanup_errors=True) as folder:
-        for number in range(first, last + 1):
-            archive.unpack(number, Path(folder), master)
-        yield Path(folder)
-
-
-def _forget_abandoned(spool: Path) -> None:
-    """Remove the plain copies that a reader which was killed could not remove itself."""
-    for path in spool.glob(".read-*"):
-        _, pid, created, _ = path.name.removeprefix(".").split("-", 3)
-        if f"{started_at(int(pid)) or 0:.2f}" != created:
-            remove_tree(path)
-
-
-@dataclass(frozen=True)
-class LogReader:
-    """Finds commits in an archive."""
-
-    archive: Archive
-    binaries: Binaries
-    master: bytes
-
-    def sum_up(self, number: int, folder: Path, before: LogSummary | None) -> LogSummary:
-        """Return the summary of segment `number`, whose successor is readable in `folder` too."""
-        segments = self.archive.segments
-        reading = Reading(self.binaries, folder, segments, number, number + 1)
-        summing = Summing(self.archive.names(), before.creating if before else ())
-        end = (number + 1) * segments.size
-        last: str | None = None
-        for record in reading:
-            if parse_lsn(record.lsn) < end:
-                summing.add(record)
-                last = record.lsn
-        summary = summing.result(reading)
-        damaged_here = bool(summary.damage) and parse_lsn(reading.last_record or "0/0") < end
-        return summary.model_copy(
-            update={"last_record": last, "damage": summary.damage if damaged_here else ""}
-        )
-
-    def tail_summary(self, stretch: Stretch) -> LogSummary:
-        """Return the summary of what a stretch holds in the spool."""
-        tail = sorted(number for number in self.archive.tail() if number <= stretch.last)
-        unsealed = [number for number in tail if not self.archive.sealed(number).exists()]
-        if not unsealed:
-            return LogSummary()
-        segments = self.archive.segments
-        before = self.archive.summary(unsealed[0] - 1)
-        with readable(self.archive, unsealed[0], unsealed[-1], self.master) as folder:
-            reading = Reading(self.binaries, folder, segments, unsealed[0], unsealed[-1])
-            summing = Summing(self.archive.names(), before.creating if before else ())
-            last: str | None = None
-            for record in reading:
-                summing.add(record)
-                last = record.lsn
-        summary = summing.result(reading)
-        return summary.model_copy(update={"last_record": summary.last_record or last})
-
-    def summaries(self, stretch: Stretch) -> Iterator[tuple[int, LogSummary]]:
-        """Yield the summaries of a stretch in order, that of the spool last."""
-        for number in range(stretch.first, stretch.last + 1):
-            summary = self.archive.summary(number) if self.archive.sealed(number).exists() else None
-            if summary is None:
-                yield number, self.tail_summary(stretch)
-                return
-            yield number, summary
-
-    def window(self, stretch: Stretch, status: ArchiveStatus | None) -> RecoveryWindow | None:
-        """Return what a stretch can be restored to, or None while it holds no commit."""
-        opens = stretch.backups[0]
-        newest, last_lsn, damage = opens.completed_at, opens.stop_lsn, ""
-        for _, summary in self.summaries(stretch):
-            newest = max(newest, summary.newest_at or newest)
-            last_lsn = summary.last_record or last_lsn
-            if summary.damage:
-                damage = f"ends at a damaged record: {summary.damage}"
-                break
-        if stretch.reaches_end and not damage and status and status.complete_to:
-            newest = max(newest, status.complete_to)
-        return RecoveryWindow(
-            opens_at=opens.completed_at,
-            closes_at=newest,
-            source=self.archive.server,
-            opens_lsn=opens.stop_lsn,
-            closes_lsn=last_lsn,
-            note=damage,
-        )
-
-    def around_time(
-        self, stretch: Stretch, moment: datetime
-    ) -> tuple[CommitMark | None, CommitMark | None]:
-        """Return the last commit before, in log order, the first one stamped after `moment`, and it."""
-        before: CommitMark | None = None
-        for number, summary in self.summaries(stretch):
-            if summary.newest_at is None or summary.newest_at <= moment:
-                before = summary.last_commit or before
-                continue
-            for mark in self._commits(stretch, number):
-                if mark.at > moment:
-                    return before, mark
-                before = mark
-        return before, None
-
-    def around_lsn(self, stretch: Stretch, lsn: str) -> tuple[CommitMark | None, CommitMark | None]:
-        """Return the last commit whose record begins before `lsn`, and the first at or after it."""
-        wanted = parse_lsn(lsn)
-        before: CommitMark | None = None
-        for number, summary in self.summaries(stretch):
-            last = summary.last_commit
-            if last is None or parse_lsn(last.lsn) < wanted:
-                before = last or before
-                continue
-            for mark in self._commits(stretch, number):
-                if parse_lsn(mark.lsn) >= wanted:
-                    return before, mark
-                before = mark
-        return before, None
-
-    def _commits(self, stretch: Stretch, number: int) -> Iterator[CommitMark]:
-        """Yield the commits of segment `number`, or from there to the end if it is in the spool."""
-        segments = self.archive.segments
-        open_end = not self.archive.sealed(number).exists()
-        last = stretch.last if open_end else min(number + 1, stretch.last)
-        with readable(self.archive, number, last, self.master) as folder:
-            for record in Reading(self.binaries, folder, segments, number, last, ("Transaction",)):
-                found = commit_of(record)
-                inside = open_end or parse_lsn(record.lsn) < (number + 1) * segments.size
-                if found and inside:
-                    yield found[0]
-
-    def last_record(self, stretch: Stretch) -> str:
-        """Return where the last complete record of a stretch begins.
-
-        Raises:
-            WalMissingError: the stretch holds none.
-        """
-        last: str | None = None
-        for _, summary in self.summaries(stretch):
-            last = summary.last_record or last
-        if last is None:
-            raise WalMissingError(f"the archive of {self.archive.server} holds no complete record")
-        return last
-
-    def suspects(self, stretches: Sequence[Stretch], since: datetime) -> list[Suspect]:
-        """Return the suspects since a moment, newest first."""
-        found: dict[str, Suspect] = {}
-        for stretch in stretches:
-            for _, summary in self.summaries(stretch):
-                for suspect in summary.suspects:
-                    if suspect.at >= since:
-                        found[suspect.lsn] = suspect
-        return sorted(found.values(), key=lambda suspect: parse_lsn(suspect.lsn), reverse=True)

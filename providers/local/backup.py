@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +27,15 @@ from providers.local.archive import Archive
 from providers.local.binaries import Binaries
 from providers.local.config import Account
 from providers.local.crypto import key_id, seal, unseal
-from providers.local.layout import put_in_place, write_record
+from providers.local.layout import held, put_in_place, write_record
+from providers.local.processes import own_mark, sweep
 from providers.local.programs import address, login, named_failure
 from providers.local.records import BackupRecord, ServerRecord
 from providers.local.sql import Session, as_moment, connect, describe_settings, one
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
+UNFINISHED = ".unfinished-"
 _READ = 1 << 20
 _POINT = re.compile(
     r"write-ahead log (start|end) point: ([0-9A-F]+/[0-9A-F]+)(?: on timeline (\d+))?"
@@ -57,9 +60,11 @@ class BackupTaker:
             UnsupportedResourceError: the cluster has tablespaces of its own.
             RecoveryError: named from what pg_basebackup said.
         """
-        done = [backup for backup in self.archive.backups() if backup.id == backup_id]
-        if done:
-            return done[0]
+        with held(self.archive.folder / "backup.lock", f"the base backup of {self.server.name}"):
+            done = [backup for backup in self.archive.backups() if backup.id == backup_id]
+            return done[0] if done else self._take(backup_id, progress)
+
+    def _take(self, backup_id: str, progress: ReportProgress) -> BackupRecord:
         with connect(self.server, self.connection, self.secrets) as session:
             total, tablespaces, version = _survey(session)
             configuration = describe_settings(session)
@@ -72,9 +77,14 @@ class BackupTaker:
         started = datetime.now(UTC)
         target = self.archive.backup_file(backup_id)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = target.with_name(f".{target.name}")
+        sweep(target.parent, UNFINISHED)
+        unfinished = target.with_name(f"{UNFINISHED}{own_mark()}-{target.name}")
         try:
-            with unfinished.open("wb") as sink, login(self.secrets, self.connection) as environment:
+            with (
+                unfinished.open("wb") as sink,
+                login(self.secrets, self.connection) as environment,
+                self._keeping_log(),
+            ):
                 sealed, told = self._stream(sink, environment, total, progress)
         except BaseException:
             unfinished.unlink(missing_ok=True)
@@ -100,6 +110,19 @@ class BackupTaker:
         )
         write_record(self.archive.folder / "backups" / f"{backup_id}.json", record)
         return record
+
+    @contextmanager
+    def _keeping_log(self) -> Iterator[None]:
+        """Keep the server from recycling the log that the backup fetches at its end.
+
+        The archive's own slot moves on with what it has received, so it does not do this.
+        """
+        with connect(self.server, self.connection, self.secrets) as session:
+            session.execute(
+                "select pg_create_physical_replication_slot('refloat_backup_' || pg_backend_pid(), "
+                "true, true)"
+            )
+            yield
 
     def _stream(
         self, sink: BinaryIO, environment: dict[str, str], total: int, progress: ReportProgress
@@ -306,7 +329,7 @@ def _feed_tar(tar: str, plain: Iterable[bytes], target: Path, account: Account) 
         env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
         user=account.uid,
         group=account.gid,
-        extra_groups=[] if account.uid is not None else None,
+        extra_groups=account.groups,
     )
     assert process.stdin is not None
     assert process.stderr is not None

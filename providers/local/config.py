@@ -16,6 +16,7 @@ class Account:
     uid: int | None
     gid: int | None
     name: str
+    groups: list[int] | None = None
 
     @classmethod
     def choose(cls, wanted: str | None) -> "Account":
@@ -31,7 +32,9 @@ class Account:
                 entry = pwd.getpwnam(name)
             except KeyError:
                 continue
-            return cls(uid=entry.pw_uid, gid=entry.pw_gid, name=name)
+            # its own groups too: Debian's TLS key is readable by the group ssl-cert
+            groups = os.getgrouplist(name, entry.pw_gid)
+            return cls(uid=entry.pw_uid, gid=entry.pw_gid, name=name, groups=groups)
         raise AccessDeniedError(
             f"no account {wanted or 'postgres or nobody'!r} on this machine; PostgreSQL refuses to "
             "run as root, so name an existing account as run_as in the catalog"

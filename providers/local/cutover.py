@@ -4,8 +4,6 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-import psycopg
-
 from domain.errors import (
     NothingToReleaseError,
     NotYetError,
@@ -20,13 +18,16 @@ from providers.local.archive import Archive
 from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
-from providers.local.databases import LOCK, remove_server
+from providers.local.databases import LOCK, remove_folder, stop_server
 from providers.local.layout import Layout, held, remove_tree, write_record
-from providers.local.receiver import backup_key, slot_of
+from providers.local.reader import LogReader
+from providers.local.receiver import backup_key, seal_what_arrived, slot_of
 from providers.local.records import Desired, ServerRecord
 from providers.local.servers import Servers
 from providers.local.sql import connect, one, require_synchronous, set_fence
 from providers.secrets.references import Secrets
+
+_ACTIVE = "select exists (select from pg_replication_slots where slot_name = %s and active)"
 
 
 class LocalCutover(Cutover):
@@ -170,17 +171,7 @@ class LocalCutover(Cutover):
 
     def superseded(self, resource: ProtectedResource) -> Sequence[str]:
         """Return the servers that the path meant before, and the copies that runs kept."""
-        servers = self._servers(resource)
-        tenures = servers.tenures()
-        if tenures is None:
-            return []
-        kept = [one.name for one in servers.all() if one.kept and one.name != tenures.server]
-        names = [
-            tenure.server
-            for tenure in tenures.tenures
-            if tenure.until and not tenure.released and tenure.server != tenures.server
-        ]
-        return list(dict.fromkeys([*names, *kept]))
+        return self._servers(resource).superseded()
 
     def release(self, resource: ProtectedResource) -> Sequence[str]:
         """Delete the superseded servers; their archives stay until the retention ends."""
@@ -193,25 +184,51 @@ class LocalCutover(Cutover):
         for name in names:
             record = servers.record(name)
             if record is not None and record.managed:
-                remove_server(servers, record)
+                with held(servers.layout.server(name) / LOCK, name):
+                    stop_server(servers, record)
+                    self._seal_rest(servers, resource, record)
+                    remove_folder(servers.layout, name)
             elif record is not None:
                 self._let_go(servers, resource, record)
+                self._seal_rest(servers, resource, record)
             self._note_released(servers, name)
         return names
 
+    def _seal_rest(
+        self, servers: Servers, resource: ProtectedResource, record: ServerRecord
+    ) -> None:
+        """Seal the open end of a server's log, which no receiver will go on with."""
+        archive = Archive(servers.layout, record.name)
+        if archive.record is not None:
+            binaries = locate(self.config, record.major)
+            master = backup_key(resource, self.secrets)
+            seal_what_arrived(LogReader(archive, binaries, master))
+
     def _let_go(self, servers: Servers, resource: ProtectedResource, record: ServerRecord) -> None:
-        """Stop following a server that is not ours; its files are never touched."""
-        servers.write(record.model_copy(update={"receiving": False, "desired": Desired.STOPPED}))
+        """Stop following a server that is not ours; its files are never touched.
+
+        A server that does not answer keeps its slot: it is gone, or its owner drops it.
+
+        Raises:
+            NotYetError: the receiver still holds the slot.
+        """
+        if record.receiving:
+            servers.write(
+                record.model_copy(update={"receiving": False, "desired": Desired.STOPPED})
+            )
+        slot, deadline = slot_of(record), time.monotonic() + 8
         try:
             with connect(record, resource.connection, self.secrets, timeout=3) as session:
+                while one(session, _ACTIVE, [slot])[0]:
+                    if time.monotonic() > deadline:
+                        raise NotYetError(f"the receiver of {record.name} to end")
+                    time.sleep(0.1)
                 session.execute(
                     "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
-                    "where slot_name = %s and not active",
-                    [slot_of(record)],
+                    "where slot_name = %s",
+                    [slot],
                 )
-        except psycopg.Error as error:
-            raise ServerFailedError(f"{record.name}: {error}") from None
-        except RecoveryError:
+        except ProviderUnavailableError:
             return
 
     @staticmethod

@@ -3,12 +3,14 @@
 import contextlib
 import shutil
 import signal
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from domain.errors import (
+    AccessDeniedError,
     NotYetError,
     PointNotReachedError,
     ProviderUnavailableError,
@@ -24,7 +26,9 @@ from providers.local.backup import unpack, verify
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
-from providers.local.layout import Layout, held, read_record, remove_tree, write_record
+from providers.local.layout import GONE, Layout, held, read_record, remove_tree, write_record
+from providers.local.processes import Daemon
+from providers.local.programs import named_failure
 from providers.local.receiver import backup_key
 from providers.local.records import (
     BackupRecord,
@@ -103,15 +107,17 @@ class LocalRecovery(ResourceRecovery):
         record = servers.record(handle.server)
         if record is None or record.run_id != handle.run_id:
             raise PointNotReachedError(f"{handle.server}: its record is gone; start a new restore")
+        if record.desired is not Desired.PREPARING:
+            return  # an earlier attempt finished; this one must not touch what has been started
         done = read_record(folder / "transferred.json", Transferred)
         if done is None:
             self._fetch(resource, point, folder, progress)
             write_record(
                 folder / "transferred.json", Transferred(backup_id=point.backup_id, lsn=point.lsn)
             )
-        if record.desired is Desired.PREPARING:
-            aim = RecoveryAim(lsn=point.lsn, inclusive=point.inclusive)
-            servers.write(record.model_copy(update={"desired": Desired.RUNNING, "aim": aim}))
+        timeline = Archive(layout, point.source).segments.timeline
+        aim = RecoveryAim(lsn=point.lsn, inclusive=point.inclusive, timeline=timeline)
+        servers.write(record.model_copy(update={"desired": Desired.RUNNING, "aim": aim}))
 
     def _fetch(
         self,
@@ -162,6 +168,11 @@ class LocalRecovery(ResourceRecovery):
             return self._facts(resource, record, handle, log)
         except ProviderUnavailableError:
             raise NotYetError(f"{handle.server} to replay the log", _PACE) from None
+        except AccessDeniedError as error:
+            raise AccessDeniedError(
+                f"{error}; the restored data has the logins of its own time: if the password was "
+                "changed since, name the one of then in `connection.password` and restore again"
+            ) from None
 
     def _facts(
         self, resource: ProtectedResource, record: ServerRecord, handle: RestoreHandle, log: str
@@ -179,7 +190,8 @@ class LocalRecovery(ResourceRecovery):
                 16,
             )
         stopped = [line for line in log.splitlines() if "recovery stopping" in line]
-        if row[1] is None or not stopped:
+        begun_anew = record.aim is None or timeline > record.aim.timeline
+        if row[1] is None or not begun_anew:
             raise PointNotReachedError(
                 f"{handle.server}: it started without recovery, as if its signal file had been "
                 "missing, so it holds the base backup and not the point; it is not used"
@@ -190,7 +202,9 @@ class LocalRecovery(ResourceRecovery):
             replayed_to=tidy_lsn(str(row[1])),
             last_replayed_commit_at=as_moment(row[2]),
             timeline=timeline,
-            stopped_because=stopped[-1].partition("LOG:")[2].strip(),
+            stopped_because=stopped[-1].partition("LOG:")[2].strip()
+            if stopped
+            else f"replay ended at {row[1]}",
             version=str(row[3]),
         )
 
@@ -199,7 +213,10 @@ class LocalRecovery(ResourceRecovery):
         layout = Layout(self.config, resource.instance)
         servers = Servers(layout)
         record = servers.record(handle.server)
-        if record is None or record.run_id != handle.run_id:
+        if record is None:
+            remove_tree(gone(layout, handle.server))  # what a call that was killed left
+            return
+        if record.run_id != handle.run_id:
             return
         tenures = servers.tenures()
         if tenures is not None and tenures.server == record.name:
@@ -207,13 +224,14 @@ class LocalRecovery(ResourceRecovery):
                 f"{record.name} is what {resource.path} means now; it is not removed"
             )
         with held(layout.server(record.name) / LOCK, record.name):
-            remove_server(servers, record)
+            stop_server(servers, record)
             for folder in (layout.archive(record.name), layout.spool(record.name)):
                 remove_tree(folder)
+            remove_folder(layout, record.name)  # last: its record is what the next call finds
 
 
-def remove_server(servers: Servers, record: ServerRecord) -> None:
-    """Stop a managed server and remove its folder.
+def stop_server(servers: Servers, record: ServerRecord) -> None:
+    """Stop a managed server and its receiver for good.
 
     Raises:
         NotYetError: it still stops.
@@ -230,27 +248,29 @@ def remove_server(servers: Servers, record: ServerRecord) -> None:
             if time.monotonic() > deadline:
                 raise NotYetError(f"{record.name} to stop", timedelta(seconds=1))
             time.sleep(0.05)
-    _stop_receiver(layout, record)
-    folder = layout.server(record.name)
-    gone = folder.with_name(f".gone-{record.name}")
-    remove_tree(gone)
+    spool = layout.spool(record.name)
+    if spool.exists():
+        Daemon(spool / "receiver.pid", spool / "receiver.log").stop(signal.SIGINT, within=5.0)
+
+
+def gone(layout: Layout, name: str) -> Path:
+    """Return what the folder of a server is called while it is removed."""
+    folder = layout.server(name)
+    return folder.with_name(f"{GONE}{name}")
+
+
+def remove_folder(layout: Layout, name: str) -> None:
+    """Remove the folder of a server that does not run; at once, so that nothing starts half of it."""
+    remove_tree(gone(layout, name))
     with contextlib.suppress(FileNotFoundError):
-        folder.rename(gone)  # at once, so that nothing is started from half a folder
-    remove_tree(gone)
+        layout.server(name).rename(gone(layout, name))
+    remove_tree(gone(layout, name))
 
 
 def _stopped(servers: Servers, name: str) -> bool:
     status = servers.status(name)
     running = ServerKeeper(servers, name)
     return (status is None or status.state != "running") and (running.daemon.pid is None)
-
-
-def _stop_receiver(layout: Layout, record: ServerRecord) -> None:
-    from providers.local.processes import Daemon  # noqa: PLC0415
-
-    spool = layout.spool(record.name)
-    if spool.exists():
-        Daemon(spool / "receiver.pid", spool / "receiver.log").stop(signal.SIGINT, within=5.0)
 
 
 class _Staging(threading.Thread):
@@ -285,8 +305,6 @@ class _Staging(threading.Thread):
 
     def finish(self) -> None:
         """Wait for the end; an unpacking that failed makes it come soon."""
-        import sys  # noqa: PLC0415
-
         if sys.exc_info()[0] is not None:
             self.stop.set()
         self.join()
@@ -294,8 +312,6 @@ class _Staging(threading.Thread):
     def reraise(self) -> None:
         """Raise what went wrong in the thread."""
         if isinstance(self.error, OSError):
-            from providers.local.programs import named_failure  # noqa: PLC0415
-
             raise named_failure("stage the log", f"{self.error.strerror}: {self.error.filename}")
         if self.error is not None:
             raise self.error

@@ -1,14 +1,17 @@
 """Keeps one server as its record says: started, restarted into a new generation, stopped, gone."""
 
+import os
 import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from domain.errors import RecoveryError
 from providers.local.binaries import locate
 from providers.local.layout import write_record
-from providers.local.processes import Daemon, started_at
+from providers.local.processes import Daemon, identity_of
 from providers.local.records import Desired, ServerRecord, ServerStatus
 from providers.local.servers import Servers, log_of, start_arguments
 
@@ -35,13 +38,13 @@ class ServerKeeper:
 
     def _adopted(self) -> int | None:
         """Return the pid of a postmaster that an earlier supervisor started."""
+        data = self.folder / "data"
         try:
-            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
-            pid, started = int(lines[0]), int(lines[2])
-        except (OSError, ValueError, IndexError):
+            pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+            words = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, IndexError, psutil.Error):
             return None
-        created = started_at(pid)
-        return pid if created is not None and abs(created - started) < 5 else None  # noqa: PLR2004 - seconds of grace
+        return pid if str(data) in words and identity_of(pid) else None
 
     def _run(self, record: ServerRecord, pid: int | None) -> None:
         known = self._told
@@ -92,11 +95,9 @@ class ServerKeeper:
     def _halt(self, how: signal.Signals) -> None:
         pid = self._adopted()
         if self.daemon.pid is None and pid is not None:
-            import os  # noqa: PLC0415 - only an adopted server needs it
-
             os.kill(pid, how)
             deadline = time.monotonic() + 20
-            while started_at(pid) is not None and time.monotonic() < deadline:
+            while identity_of(pid) is not None and time.monotonic() < deadline:
                 time.sleep(0.02)
             return
         self.daemon.stop(how, within=20.0)

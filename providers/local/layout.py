@@ -99,6 +99,9 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path)
 
 
+GONE = ".gone-"
+
+
 class Layout:
     """The folders of one instance."""
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from domain.errors import RecoveryError, RecoveryPointUnreachableError, WalDamagedError
@@ -20,10 +21,11 @@ from domain.recovery import (
 )
 from domain.resources import ProtectedResource
 from domain.values import show_span, show_time
-from providers.local.archive import Archive, LogReader, Stretch
+from providers.local.archive import Archive, Stretch
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.layout import Layout
+from providers.local.reader import LogReader
 from providers.local.receiver import backup_key
 from providers.local.records import BackupRecord, ServerRecord, SnapshotRecord, Tenure
 from providers.local.retention import stored_bytes
@@ -33,6 +35,7 @@ from providers.local.supervisor import supervisor_alive
 from providers.local.wal import parse_lsn
 from providers.secrets.references import Secrets
 
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _STALE = timedelta(seconds=15)
 _LAG_LIMIT = timedelta(seconds=10)
 
@@ -51,12 +54,6 @@ class LocalPoints(RecoveryPoints):
         """Return the server that the path means now, with the health of its archive."""
         servers = self.servers(resource)
         current = servers.current()
-        tenures = servers.tenures()
-        kept = [
-            tenure.server
-            for tenure in (tenures.tenures if tenures else ())
-            if tenure.until and not tenure.released and tenure.server != current.name
-        ]
         version, timeline, size, state = "", None, None, "running"
         try:
             with connect(current, resource.connection, self.secrets, timeout=3) as session:
@@ -77,7 +74,7 @@ class LocalPoints(RecoveryPoints):
             state=state,
             timeline=timeline,
             size_bytes=size,
-            superseded=tuple(dict.fromkeys(kept)),
+            superseded=tuple(servers.superseded()),
             archive=self.health(resource, current, answers=state == "running"),
         )
 
@@ -100,6 +97,8 @@ class LocalPoints(RecoveryPoints):
                 f"{show_span(status.lag)} behind the server at {status.server_lsn}"
             )
         problems += self._holes(archive)
+        if status and status.backup_problem:
+            problems.append(f"the last base backup failed: {status.backup_problem}")
         if not backups:
             problems.append("no base backup has been completed")
         elif now - backups[-1].completed_at > resource.backups.max_age:
@@ -126,7 +125,7 @@ class LocalPoints(RecoveryPoints):
             f"gap: log segments {archive.segments.name(before + 1)} to "
             f"{archive.segments.name(after - 1)} are missing"
             for before, after in itertools.pairwise(present)
-            if after != before + 1
+            if after != before + 1 and after > archive.beginning()
         ]
         damaged = [
             f"damaged: {archive.segments.name(number)}: {summary.damage}"
@@ -137,28 +136,36 @@ class LocalPoints(RecoveryPoints):
 
     def windows(self, resource: ProtectedResource) -> Sequence[RecoveryWindow]:
         """Return every span without a hole, the archive of each server clipped to its tenure."""
-        return [window for _, _, window in self._spans(resource)]
+        return [span.window for span in self._spans(resource)]
 
-    def _spans(
-        self, resource: ProtectedResource
-    ) -> list[tuple[LogReader, Stretch, RecoveryWindow]]:
-        """Return readers, stretches and windows, those of the present server first."""
+    def _spans(self, resource: ProtectedResource) -> list["Span"]:
+        """Return what can be restored to, the present server's first, newest first."""
         spans = []
         for tenure in self._tenures(resource):
             reader = self.reader(resource, tenure.server)
             if reader is None:
                 continue
-            for stretch in reader.archive.stretches():
+            for stretch in reversed(reader.archive.stretches()):
                 window = reader.window(stretch, reader.archive.status())
-                if window and tenure.until and window.closes_at > tenure.until:
-                    window = window.model_copy(update={"closes_at": tenure.until})
-                if window and window.opens_at <= window.closes_at:
-                    spans.append((reader, stretch, window))
+                if window is None:
+                    continue
+                clipped = window.model_copy(
+                    update={
+                        "opens_at": max(window.opens_at, tenure.since),
+                        "closes_at": min(window.closes_at, tenure.until or window.closes_at),
+                    }
+                )
+                if clipped.opens_at <= clipped.closes_at:
+                    spans.append(Span(reader, stretch, clipped, tenure))
         return spans
 
     def _tenures(self, resource: ProtectedResource) -> list[Tenure]:
+        """Return which server the path meant when, newest first; the first one since ever."""
         tenures = self.servers(resource).tenures()
-        return list(reversed(tenures.tenures)) if tenures else []
+        if tenures is None:
+            return []
+        first, *later = tenures.tenures
+        return [*reversed(later), first.model_copy(update={"since": _EVER})]
 
     def reader(self, resource: ProtectedResource, server: str) -> LogReader | None:
         """Return a reader of one server's archive, or None where there is no archive yet."""
@@ -193,8 +200,7 @@ class LocalPoints(RecoveryPoints):
         if not spans:
             require_reachable(resource.path, [], datetime.now(UTC), datetime.now(UTC))
         if target.kind is TargetKind.LATEST:
-            reader, stretch, window = max(spans[:1], key=lambda span: span[2].closes_at)
-            del window
+            reader, stretch = spans[0].reader, spans[0].stretch
             lsn = reader.last_record(stretch)
             before, after = reader.around_lsn(stretch, lsn)
             before = after or before  # the last record may itself be a commit, and it is included
@@ -206,14 +212,15 @@ class LocalPoints(RecoveryPoints):
     def _at_time(
         self,
         resource: ProtectedResource,
-        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
+        spans: Sequence["Span"],
         target: Target,
         moment: datetime,
     ) -> RecoveryPoint:
         window = require_reachable(
-            resource.path, [span[2] for span in spans], moment, datetime.now(UTC)
+            resource.path, [span.window for span in spans], moment, datetime.now(UTC)
         )
-        reader, stretch, _ = next(span for span in spans if span[2] is window)
+        span = next(span for span in spans if span.window is window)
+        reader, stretch = span.reader, span.stretch
         before, after = reader.around_time(stretch, moment)
         if after is not None:
             return self._point(
@@ -223,54 +230,62 @@ class LocalPoints(RecoveryPoints):
         return self._point(target, reader, stretch, lsn, inclusive=True, marks=(before, None))
 
     def _named(
-        self,
-        resource: ProtectedResource,
-        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
-        target: Target,
+        self, resource: ProtectedResource, spans: Sequence["Span"], target: Target
     ) -> RecoveryPoint:
-        names = []
-        for reader, stretch, _ in spans:
-            for _, summary in reader.summaries(stretch):
-                for mark in summary.restore_points:
-                    names.append(mark.name)
-                    if mark.name == target.name:
-                        marks = reader.around_lsn(stretch, mark.lsn)
-                        return self._point(
-                            target, reader, stretch, mark.lsn, inclusive=True, marks=marks
-                        )
-        known = ", ".join(dict.fromkeys(reversed(names))) or "none"
-        raise RecoveryPointUnreachableError(
-            resource.path,
-            f"no restore point {target.name!r} in the archive",
-            (f"there is {known}",),
-        )
+        found = [
+            (span, mark)
+            for span in spans
+            for summed in span.reader.summaries(span.stretch)
+            for mark in summed.summary.restore_points
+        ]
+        fitting = [(span, mark) for span, mark in found if mark.name == target.name]
+        if not fitting:
+            known = ", ".join(dict.fromkeys(mark.name for _, mark in found)) or "none"
+            raise RecoveryPointUnreachableError(
+                resource.path,
+                f"no restore point {target.name!r} in the archive",
+                (f"there is {known}",),
+            )
+        if len({(span.reader.archive.server, mark.lsn) for span, mark in fitting}) > 1:
+            raise RecoveryPointUnreachableError(
+                resource.path,
+                f"several restore points are called {target.name!r}",
+                [
+                    f"--before {span.reader.archive.server}@{mark.lsn} goes to one of them"
+                    for span, mark in fitting
+                ],
+            )
+        span, mark = fitting[0]
+        marks = span.reader.around_lsn(span.stretch, mark.lsn)
+        return self._point(target, span.reader, span.stretch, mark.lsn, inclusive=True, marks=marks)
 
     def _before(
-        self,
-        resource: ProtectedResource,
-        spans: Sequence[tuple[LogReader, Stretch, RecoveryWindow]],
-        target: Target,
-        lsn: str,
+        self, resource: ProtectedResource, spans: Sequence["Span"], target: Target, text: str
     ) -> RecoveryPoint:
+        server, _, lsn = text.rpartition("@")
         try:
-            wanted = parse_lsn(lsn)
+            parse_lsn(lsn)
         except ValueError as error:
             raise RecoveryPointUnreachableError(resource.path, str(error)) from None
-        for reader, stretch, window in spans:
-            opens, closes = (
-                parse_lsn(window.opens_lsn or "0/0"),
-                parse_lsn(window.closes_lsn or "0/0"),
+        covering = [span for span in spans if span.covers(lsn)]
+        fitting = [one for one in covering if server in {"", one.reader.archive.server}]
+        if not fitting:
+            offers = [
+                f"{span.window.source} holds {span.window.opens_lsn} to {span.window.closes_lsn}"
+                for span in spans
+            ]
+            raise RecoveryPointUnreachableError(
+                resource.path, f"{text} is outside of what the archive holds", offers
             )
-            if opens <= wanted <= closes:
-                marks = reader.around_lsn(stretch, lsn)
-                return self._point(target, reader, stretch, lsn, inclusive=False, marks=marks)
-        offers = [
-            f"{window.source} holds {window.opens_lsn} to {window.closes_lsn}"
-            for _, _, window in spans
-        ]
-        raise RecoveryPointUnreachableError(
-            resource.path, f"{lsn} is outside of what the archive holds", offers
-        )
+        if len({one.reader.archive.server for one in fitting}) > 1:
+            raise RecoveryPointUnreachableError(
+                resource.path,
+                f"the logs of several servers hold {lsn}",
+                [f"--before {one.reader.archive.server}@{lsn}" for one in fitting],
+            )
+        span = fitting[0]
+        marks = span.reader.around_lsn(span.stretch, lsn)
+        return self._point(target, span.reader, span.stretch, lsn, inclusive=False, marks=marks)
 
     def _snapshot(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
         records = self.snapshot_records(resource)
@@ -352,16 +367,41 @@ class LocalPoints(RecoveryPoints):
     def suspects(self, resource: ProtectedResource, since: datetime) -> Sequence[Suspect]:
         """Return the commits that dropped, truncated or rewrote relations, newest first."""
         found: list[Suspect] = []
+        spans = self._spans(resource)
         for tenure in self._tenures(resource):
             reader = self.reader(resource, tenure.server)
             if reader is None or (tenure.until and tenure.until < since):
                 continue
             found += [
-                suspect
+                suspect.model_copy(update={"before": _told(suspect, spans)})
                 for suspect in reader.suspects(reader.archive.stretches(), since)
-                if tenure.until is None or suspect.at <= tenure.until
+                if tenure.since <= suspect.at <= (tenure.until or suspect.at)
             ]
         return sorted(found, key=lambda suspect: suspect.at, reverse=True)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one server's log, with the time during which the path meant that server."""
+
+    reader: LogReader
+    stretch: Stretch
+    window: RecoveryWindow
+    tenure: Tenure
+
+    def covers(self, lsn: str) -> bool:
+        """Return whether `lsn` lies in the log, and not after the server was superseded."""
+        opens, closes = self.window.opens_lsn or "0/0", self.window.closes_lsn or "0/0"
+        if not parse_lsn(opens) <= parse_lsn(lsn) <= parse_lsn(closes):
+            return False
+        before, _ = self.reader.around_lsn(self.stretch, lsn)
+        return before is None or self.tenure.until is None or before.at <= self.tenure.until
+
+
+def _told(suspect: Suspect, spans: Sequence[Span]) -> str:
+    """Return how a suspect is named where the logs of several servers hold its position."""
+    servers = {span.reader.archive.server for span in spans if span.covers(suspect.lsn)}
+    return suspect.lsn if servers == {suspect.source} else f"{suspect.source}@{suspect.lsn}"
 
 
 def as_snapshot(record: SnapshotRecord) -> Snapshot:

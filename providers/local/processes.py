@@ -1,6 +1,7 @@
 """Long-lived child processes that outlive whoever started them, and are found again by pid file."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,21 +14,65 @@ from domain.values import Value
 from providers.local.config import Account
 from providers.local.layout import read_record, write_record
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_START_TICKS = 19  # field 22 of proc(5) stat; the first two end at the last parenthesis
+
 
 class PidRecord(Value):
-    """A process by pid and start time, so that a reused pid is never mistaken for it."""
+    """A process by pid and identity, so that a reused pid is never mistaken for it."""
 
     pid: int
-    created: float
+    identity: str
 
 
-def started_at(pid: int) -> float | None:
-    """Return when process `pid` started, or None if it is gone or a zombie."""
+def identity_of(pid: int) -> str | None:
+    """Return what tells process `pid` from every other one, or None if it is gone or a zombie.
+
+    On Linux that is the boot and the clock ticks since: a start time in seconds moves when the
+    machine's clock is set.
+    """
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        if not _BOOT.exists():
+            return f"{process.create_time():.2f}"
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        ticks = told.rpartition(")")[2].split()[_START_TICKS]
+    except (psutil.Error, OSError):
         return None
+    return f"{_BOOT.read_text(encoding='ascii')[:8]}.{ticks}"
+
+
+def is_running(record: PidRecord | None) -> bool:
+    """Return whether the process of a record still runs."""
+    return record is not None and identity_of(record.pid) == record.identity
+
+
+def own_mark() -> str:
+    """Return a part of a file name that tells that this process made the file."""
+    return f"{os.getpid()}.{identity_of(os.getpid())}"
+
+
+def is_abandoned(mark: str) -> bool:
+    """Return whether the process that made a file with this mark is gone."""
+    pid, _, identity = mark.partition(".")
+    return not pid.isdigit() or identity_of(int(pid)) != identity
+
+
+def sweep(folder: Path, beginning: str) -> None:
+    """Remove files and folders that a process which was killed could not remove itself.
+
+    Their names are `beginning`, then the mark of their maker, then anything after a dash.
+    """
+    for path in folder.glob(f"{beginning}*"):
+        mark = path.name.removeprefix(beginning).partition("-")[0]
+        try:
+            ours = path.stat().st_uid == os.geteuid()
+        except FileNotFoundError:
+            continue  # another sweeper was quicker
+        if ours and is_abandoned(mark):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
 
 
 _STARTED: list["subprocess.Popen[bytes]"] = []  # they outlive us on purpose: never collected
@@ -50,11 +95,7 @@ class Daemon:
                 return self._child.pid
             self._child = None
         known = read_record(self.pidfile, PidRecord)
-        if known is None:
-            return None
-        created = started_at(known.pid)
-        same = created is not None and abs(created - known.created) < 1.0
-        return known.pid if same else None
+        return known.pid if known is not None and is_running(known) else None
 
     def start(
         self,
@@ -77,12 +118,12 @@ class Daemon:
                 start_new_session=True,
                 user=account.uid if account else None,
                 group=account.gid if account else None,
-                extra_groups=[] if account and account.uid is not None else None,
+                extra_groups=account.groups if account else None,
             )
         _STARTED.append(self._child)
         self.exit_code = None
-        created = started_at(self._child.pid) or time.time()
-        write_record(self.pidfile, PidRecord(pid=self._child.pid, created=created))
+        identity = identity_of(self._child.pid) or "ended"
+        write_record(self.pidfile, PidRecord(pid=self._child.pid, identity=identity))
         return self._child.pid
 
     def tell(self, what: signal.Signals) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from domain.errors import (
     AccessDeniedError,
@@ -16,9 +16,11 @@ from domain.errors import (
     ServerFailedError,
 )
 from domain.resources import Connection
+from providers.local.processes import own_mark, sweep
 from providers.local.records import ServerRecord
 from providers.secrets.references import Secrets
 
+_LOGIN = "refloat-login-"
 _SAID = (
     (
         re.compile(r"No space left on device|Disk quota exceeded"),
@@ -61,7 +63,8 @@ def passfile(folder: Path, secrets: Secrets, connection: Connection) -> dict[str
 @contextmanager
 def login(secrets: Secrets, connection: Connection) -> Iterator[dict[str, str]]:
     """Hold an environment whose password file exists only while the block runs."""
-    with TemporaryDirectory(prefix="refloat-login-") as folder:
+    sweep(Path(gettempdir()), _LOGIN)
+    with TemporaryDirectory(prefix=f"{_LOGIN}{own_mark()}-") as folder:
         yield passfile(Path(folder), secrets, connection)
 
 

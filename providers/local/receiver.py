@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import threading
 import time
@@ -10,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 from domain.errors import ArchiverStalledError, RecoveryError, SecretUnavailableError
 from domain.resources import Durability, ProtectedResource
-from providers.local.archive import Archive, LogReader, readable
+from providers.local.archive import Archive
 from providers.local.binaries import Binaries
-from providers.local.layout import write_record, write_text
+from providers.local.layout import read_mapping, write_record, write_text
 from providers.local.processes import Daemon
 from providers.local.programs import address, named_failure, passfile
+from providers.local.reader import LogReader
 from providers.local.records import ArchiveRecord, ArchiveStatus, ServerRecord
 from providers.local.sql import (
     Session,
@@ -24,10 +26,11 @@ from providers.local.sql import (
     require_synchronous,
     set_fence,
 )
-from providers.local.wal import LogSummary, parse_lsn
+from providers.local.wal import parse_lsn
 from providers.secrets.references import Secrets
 
 BEAT = 0.7
+_LOG = logging.getLogger("refloat.receiver")
 _SAFE = timedelta(seconds=1)
 _KEPT_BEATS = timedelta(minutes=15)
 
@@ -52,6 +55,7 @@ class Following:
     current: bool = False
     fenced: bool = False
     problem: str = ""
+    backup_problem: str = ""
 
     @property
     def beats(self) -> bool:
@@ -97,6 +101,10 @@ class Receiver:
             self._start()
         except RecoveryError as error:
             self.following.problem = str(error)
+        except OSError as error:
+            self.following.problem = str(
+                named_failure("receive the log", f"{error.strerror}: {error.filename}")
+            )
 
     def _start(self) -> None:
         of = self.following
@@ -184,7 +192,7 @@ class Receiver:
             row = None
         if row is None:
             if anew or of.archive.tail():
-                seal_what_arrived(of)
+                seal_what_arrived(LogReader(of.archive, of.binaries, of.master))
             session.execute("select pg_create_physical_replication_slot(%s, true)", [slot])
 
     def stop(self) -> None:
@@ -192,17 +200,14 @@ class Receiver:
         self.daemon.stop(signal.SIGINT, within=5.0)
 
 
-def seal_what_arrived(of: Following) -> None:
-    """Seal every segment of the spool, the open one too: its log goes no further."""
-    archive, master = of.archive, of.master
-    reader = LogReader(archive, of.binaries, master)
+def seal_what_arrived(reader: LogReader) -> None:
+    """Seal every segment of a spool, the open one too: the log goes no further there."""
+    archive = reader.archive
     for number, path in sorted(archive.tail().items()):
         if archive.sealed(number).exists():
             path.unlink()
-            continue
-        with readable(archive, number, number, master) as folder:
-            summary = reader.sum_up(number, folder, archive.summary(number - 1))
-        archive.store(number, path, summary, master)
+        else:
+            archive.store(number, path, reader.sum_up(number), reader.master)
 
 
 class Monitor(threading.Thread):
@@ -223,8 +228,17 @@ class Monitor(threading.Thread):
                 with connect(of.server, of.resource.connection, of.secrets) as session:
                     self._follow(session)
             except RecoveryError as error:
-                self._tell(None, None, str(error))
+                self._tell_problem(str(error))
+            except Exception as error:  # noqa: BLE001 - a thread that ended would end protection without a word
+                _LOG.exception("measuring %s", of.server.name)
+                self._tell_problem(f"measuring failed: {error}")
             of.stop.wait(BEAT)
+
+    def _tell_problem(self, problem: str) -> None:
+        try:
+            self._tell(None, None, problem)
+        except OSError as error:  # an archive disk that is full cannot even be told on itself
+            _LOG.warning("%s: %s; %s", self.following.server.name, problem, error)
 
     def _follow(self, session: Session) -> None:
         of, rounds, beating = self.following, 0, False
@@ -298,24 +312,31 @@ class Monitor(threading.Thread):
                 complete_lsn=self._complete_lsn,
                 receiver_pid=self.receiver.daemon.pid,
                 problem=problem,
+                backup_problem=self.following.backup_problem,
             ),
         )
 
     def _note_names(self, session: Session) -> None:
         """Note names of relations, for the day one of them is gone; indexes are noted as nameless."""
         rows = session.execute(
-            "select c.oid, c.relfilenode, case when c.relkind in ('r', 'm', 'p') then "
+            "select (select oid from pg_database where datname = current_database()), c.oid, "
+            "c.relfilenode, case when c.relkind in ('r', 'm', 'p') then "
             "n.nspname || '.' || c.relname else '' end from pg_class c "
             "join pg_namespace n on n.oid = c.relnamespace where c.oid >= 16384 "
-            "and c.relkind in ('r', 'm', 'p', 'i', 't', 'I', 'S', 'v', 'c')"
+            "and c.relpersistence <> 't' and c.relkind in ('r', 'm', 'p', 'i', 't', 'I', 'S', 'v', 'c')"
         ).fetchall()
-        known, folder = self.following.archive.names(), self.following.archive.folder
-        by_oid = {**known.by_oid, **{str(oid): str(name) for oid, _, name in rows}}
-        by_node = {**known.by_node, **{str(node): str(name) for _, node, name in rows if node}}
-        if by_oid != known.by_oid:
-            write_text(folder / "relations-by-oid.json", json.dumps(by_oid), 0o600)
-        if by_node != known.by_node:
-            write_text(folder / "relations-by-node.json", json.dumps(by_node), 0o600)
+        databases = session.execute("select oid, datname from pg_database").fetchall()
+        self._remember("relations-by-oid", {f"{at}/{oid}": str(n) for at, oid, _, n in rows})
+        self._remember(
+            "relations-by-node", {f"{at}/{node}": str(n) for at, _, node, n in rows if node}
+        )
+        self._remember("databases", {str(oid): str(name) for oid, name in databases})
+
+    def _remember(self, what: str, seen: dict[str, str]) -> None:
+        path = self.following.archive.folder / f"{what}.json"
+        known = read_mapping(path)
+        if not seen.items() <= known.items():
+            write_text(path, json.dumps({**known, **seen}), 0o600)
 
 
 class Sealer(threading.Thread):
@@ -337,6 +358,9 @@ class Sealer(threading.Thread):
                 self.following.problem = str(
                     named_failure("seal a log segment", f"{error.strerror}: {error.filename}")
                 )
+            except Exception as error:  # noqa: BLE001 - as above
+                _LOG.exception("sealing the log of %s", self.following.server.name)
+                self.following.problem = f"sealing failed: {error}"
 
     def _seal_one(self) -> bool:
         archive = self.following.archive
@@ -354,11 +378,13 @@ class Sealer(threading.Thread):
         if archive.sealed(number).exists():
             tail[number].unlink()
             return True
-        master = self.following.master
-        reader = LogReader(archive, self.following.binaries, master)
-        with readable(archive, number, number + 1, master) as folder:
-            summary: LogSummary = reader.sum_up(number, folder, archive.summary(number - 1))
-        archive.store(number, tail[number], summary, master)
+        reader = LogReader(archive, self.following.binaries, self.following.master)
+        summary = reader.sum_up(number)
+        if not summary.read_to_end and not summary.damage:
+            if number + 2 not in tail:
+                return False  # a record goes on in the next segment, which has not arrived yet
+            summary = summary.model_copy(update={"damage": f"breaks off at {summary.last_record}"})
+        archive.store(number, tail[number], summary, reader.master)
         return True
 
 

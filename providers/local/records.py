@@ -18,10 +18,11 @@ class Desired(StrEnum):
 
 
 class RecoveryAim(Value):
-    """Where a restoring server stops replaying."""
+    """Where a restoring server stops replaying, on which timeline; it then begins a later one."""
 
     lsn: str
     inclusive: bool
+    timeline: int
 
 
 class ServerRecord(Value):
@@ -68,6 +69,7 @@ class ArchiveStatus(Value):
     complete_lsn: str | None = None
     receiver_pid: int | None = None
     problem: str = ""
+    backup_problem: str = ""
 
 
 class Tenure(Value):

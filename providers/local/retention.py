@@ -1,11 +1,14 @@
 """Base backups by age, and what may be forgotten: nothing that the policy or a kept point needs."""
 
+import stat
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from domain.resources import BackupPolicy
-from providers.local.archive import SEALED, Archive
-from providers.local.records import BackupRecord
+from providers.local.archive import Archive
+from providers.local.layout import remove_tree
+from providers.local.records import BackupRecord, SnapshotRecord, Tenure
 from providers.local.wal import parse_lsn
 
 
@@ -14,28 +17,28 @@ def backup_due(backups: Sequence[BackupRecord], policy: BackupPolicy, now: datet
     return not backups or now - backups[-1].completed_at > policy.max_age * 0.9
 
 
-def _needed(archive: Archive, policy: BackupPolicy, now: datetime) -> set[str]:
-    """Return the ids of the backups to keep: those in the retention, and the one it opens with."""
-    backups = archive.backups()
-    if not backups:
-        return set()
+def _kept_by_policy(archive: Archive, policy: BackupPolicy, now: datetime) -> list[BackupRecord]:
+    """Return the backups within the retention, the one it opens with, and always the newest."""
+    pinned = _pinned(archive)
+    backups = [one for one in archive.backups() if one.id not in pinned] or archive.backups()
     horizon = now - policy.retention
     older = [backup for backup in backups if backup.completed_at <= horizon]
-    kept = {backup.id for backup in backups if backup.completed_at > horizon}
-    if older:
-        kept.add(older[-1].id)
-    pinned = {snapshot.backup_id for snapshot in archive.snapshots()}
-    return kept | {backups[-1].id} | {one for one in pinned if one}
+    return [*older[-1:], *(one for one in backups if one.completed_at > horizon)]
+
+
+def _pinned(archive: Archive) -> dict[str, SnapshotRecord]:
+    """Return the snapshots that have a backup of their own, by its id."""
+    return {one.backup_id: one for one in archive.snapshots() if one.backup_id}
 
 
 def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> list[str]:
-    """Delete what neither the policy nor a kept point needs; return the names of what went."""
-    if archive.record is None:
+    """Delete what neither the policy nor a snapshot needs; return the names of what went."""
+    if archive.record is None or not archive.backups():
         return []
-    kept = _needed(archive, policy, now)
+    kept = {one.id for one in _kept_by_policy(archive, policy, now)}
     removed = []
     for backup in archive.backups():
-        if backup.id not in kept:
+        if backup.id not in kept and backup.id not in _pinned(archive):
             archive.remove_backup(backup.id)
             removed.append(backup.id)
     removed += _prune_log(archive)
@@ -45,30 +48,48 @@ def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> li
 
 
 def _prune_log(archive: Archive) -> list[str]:
-    backups = archive.backups()
-    if not backups:
-        return []
-    first_kept = min(archive.segments.number(backup.start_lsn) for backup in backups)
+    """Delete the log before the first regular backup, but for what snapshots need to be restored."""
+    pinned, number = _pinned(archive), archive.segments.number
+    regular = [one for one in archive.backups() if one.id not in pinned] or archive.backups()
+    begins = min(number(backup.start_lsn) for backup in regular)
+    needed: set[int] = set()
+    for backup in archive.backups():
+        snapshot = pinned.get(backup.id)
+        if snapshot is not None:
+            last = max(number(snapshot.lsn), number(backup.stop_lsn)) + 1
+            needed.update(range(number(backup.start_lsn), last + 1))
+    archive.note_beginning(begins)
     removed = []
-    for number in archive.stored():
-        if number < first_kept:
-            name = archive.segments.name(number)
-            for suffix in (SEALED, ".zst.sha256", ".json"):
-                (archive.folder / "wal" / f"{name}{suffix}").unlink(missing_ok=True)
-            removed.append(name)
+    for one in archive.stored():
+        if one < begins and one not in needed:
+            archive.remove_segment(one)
+            removed.append(archive.segments.name(one))
+    for snapshot in archive.snapshots():
+        if snapshot.backup_id is None and number(snapshot.lsn) < begins:
+            archive.remove_snapshot(snapshot.id)
+            removed.append(snapshot.id)
     return removed
 
 
 def stored_bytes(archive: Archive) -> int:
     """Return how many bytes an archive takes."""
-    return sum(path.stat().st_size for path in archive.folder.rglob("*") if path.is_file())
+    sizes = (_size_of(path) for path in archive.folder.rglob("*"))
+    return sum(sizes)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # an unfinished file that got its name meanwhile
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _prune_to_size(archive: Archive, limit: int) -> list[str]:
-    """Drop the oldest backup and its log while the archive is over `limit`; the newest stays."""
+    """Drop the oldest regular backup and its log while the archive is over `limit`; one stays."""
     removed: list[str] = []
     while stored_bytes(archive) > limit:
-        pinned = {snapshot.backup_id for snapshot in archive.snapshots()}
+        pinned = _pinned(archive)
         backups = sorted(archive.backups(), key=lambda backup: parse_lsn(backup.start_lsn))
         loose = [backup for backup in backups[:-1] if backup.id not in pinned]
         if not loose:
@@ -76,3 +97,13 @@ def _prune_to_size(archive: Archive, limit: int) -> list[str]:
         archive.remove_backup(loose[0].id)
         removed += [loose[0].id, *_prune_log(archive)]
     return removed
+
+
+def forget_released(archive: Archive, tenure: Tenure, policy: BackupPolicy, now: datetime) -> bool:
+    """Delete the archive of a released server once its last moment is out of the retention."""
+    over = tenure.released and tenure.until and now - tenure.until > policy.retention
+    if not over or _pinned(archive):
+        return False
+    for folder in (archive.spool, archive.folder):
+        remove_tree(folder)
+    return True

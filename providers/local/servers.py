@@ -78,6 +78,11 @@ _FAILURES: tuple[tuple[re.Pattern[str], type[PermanentError], str], ...] = (
         "the point lies before the end of the base backup",
     ),
     (
+        re.compile(r"could not load (?:private key|server certificate) file"),
+        ServerFailedError,
+        "the servers' account cannot read the TLS key of the data's settings; let it, or name another run_as",
+    ),
+    (
         re.compile(r"recovery aborted because of insufficient parameter settings"),
         ServerFailedError,
         "a capacity setting is lower than on the source",
@@ -107,7 +112,7 @@ class Servers:
     def all(self) -> list[ServerRecord]:
         """Return every server, oldest first."""
         folder = self.layout.folder / "servers"
-        found = (self.record(path.parent.name) for path in folder.glob("*/server.json"))
+        found = (self.record(path.parent.name) for path in folder.glob("[!.]*/server.json"))
         return sorted((record for record in found if record), key=lambda record: record.made_at)
 
     def data(self, name: str) -> Path:
@@ -133,6 +138,19 @@ class Servers:
                 "in the catalog"
             )
         return record
+
+    def superseded(self) -> list[str]:
+        """Return the servers that the path meant before, and the copies that runs kept."""
+        tenures = self.tenures()
+        if tenures is None:
+            return []
+        before = [
+            tenure.server
+            for tenure in tenures.tenures
+            if tenure.until and not tenure.released and tenure.server != tenures.server
+        ]
+        kept = [one.name for one in self.all() if one.kept and one.name != tenures.server]
+        return list(dict.fromkeys([*before, *kept]))
 
     def install(self, record: ServerRecord, run_id: str = "") -> None:
         """Make `record` what the path means, from now on."""
@@ -206,7 +224,7 @@ class Servers:
                 ServerRecord(
                     name=name,
                     instance=self.layout.instance,
-                    host="127.0.0.1",
+                    host=_reached_at(listen),
                     port=free_port(self.layout.config),
                     managed=True,
                     major=major,
@@ -217,8 +235,15 @@ class Servers:
             )
 
 
+def _reached_at(listen: str) -> str:
+    """Return the address of this machine at which a server that listens so is reached from here."""
+    addresses = [one.strip() for one in listen.split(",")]
+    loopback = {"127.0.0.1", "localhost", "*", "0.0.0.0"}  # noqa: S104 - compared, not bound
+    return "127.0.0.1" if loopback & set(addresses) else addresses[0]
+
+
 def _reserved(config: LocalConfig) -> Iterator[int]:
-    for path in config.root.glob("databases/*/servers/*/server.json"):
+    for path in config.root.glob("databases/*/servers/[!.]*/server.json"):
         record = read_record(path, ServerRecord)
         if record is not None:
             yield record.port
@@ -290,7 +315,7 @@ def create_server(
             env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
             user=account.uid,
             group=account.gid,
-            extra_groups=[] if account.uid is not None else None,
+            extra_groups=account.groups,
         )
     finally:
         secret.unlink()
@@ -343,10 +368,15 @@ def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
     }
     if record.major >= 15:  # noqa: PLR2004 - the first major with archive modules
         own["archive_library"] = ""
+    if record.aim is not None or record.kept:
+        # a copy must not take from publishers, nor run jobs, that belong to the original
+        own |= {"max_logical_replication_workers": "0", "cron.launch_active_jobs": "off"}
     if record.aim is not None:
         own |= {
-            "hot_standby": "on",
+            "hot_standby": "off",  # on, it would wait for capacity settings as high as the source's
             "synchronous_standby_names": "",
+            "lc_messages": "C",
+            "log_min_messages": "warning",
             "recovery_target": "",
             "recovery_target_name": "",
             "recovery_target_time": "",

@@ -89,7 +89,7 @@ class LocalSnapshots(Snapshots):
             taken_at=now,
             lsn=tidy_lsn(str(row[0])),
             inclusive=False,
-            backup_id=backups[-1].id,
+            backup_id=None,  # a mark lives as long as the log around it, and pins nothing
         )
         archive.write_snapshot(record)
         return as_snapshot(record)

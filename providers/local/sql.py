@@ -37,6 +37,9 @@ _OWN = (
     "hot_standby",
     "recovery_init_sync_method",
     "max_stack_depth",
+    "max_logical_replication_workers",
+    "lc_messages",
+    "log_min_messages",
 )
 """Settings that belong to one server and are set by its supervisor, never carried over."""
 
@@ -65,19 +68,31 @@ def connect(
             connect_timeout=timeout,
             autocommit=True,
             application_name="refloat",
+            client_encoding="UTF8",
         )
     except psycopg.OperationalError as error:
         raise _refusal(server, str(error)) from None
     try:
         yield session
     except psycopg.OperationalError as error:
-        raise ProviderUnavailableError(f"{server.name}: {_first(error)}") from None
+        if is_passing(error):
+            raise ProviderUnavailableError(f"{server.name}: {_first(error)}") from None
+        raise ServerFailedError(f"{server.name}: {_first(error)}") from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise AccessDeniedError(f"{server.name}: {_first(error)}; see docs/own-server.md") from None
     except psycopg.Error as error:
         raise ServerFailedError(f"{server.name}: {_first(error)}") from None
     finally:
         session.close()
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Return whether a failure may go away by itself: a broken connection, a shutdown, a conflict.
+
+    By the classes of PostgreSQL's error codes: 08 connection, 40 conflict, 53 resources, 57P a
+    server that stops or starts; no code at all is a connection that broke.
+    """
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "40", "53", "57P"))
 
 
 def _first(error: psycopg.Error) -> str:
@@ -166,15 +181,13 @@ def require_synchronous(session: Session, standby: str) -> bool:
     """
     row = one(
         session,
-        "select current_setting('synchronous_standby_names'), exists (select from "
-        "pg_stat_replication where application_name = %s and state = 'streaming')",
+        "select current_setting('synchronous_standby_names'),"
+        " bool_or(state = 'streaming'), bool_or(sync_state = 'sync')"
+        " from (select 1) as always left join pg_stat_replication on application_name = %s",
         [standby],
     )
     wanted = f'"{standby}"'
-    if row[0] == wanted:
-        return True
-    if not row[1]:
-        return False
-    session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
-    session.execute("select pg_reload_conf()")
-    return True
+    if row[1] and row[0] != wanted:
+        session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
+        session.execute("select pg_reload_conf()")
+    return bool(row[2]) and row[0] == wanted

@@ -17,20 +17,20 @@ from pathlib import Path
 import yaml
 
 from domain.catalog import Catalog, parse_catalog
-from domain.errors import CatalogError, RecoveryError
+from domain.errors import CatalogError, NotYetError, RecoveryError
 from domain.resources import ProtectedResource
-from domain.values import UtcDatetime, Value
 from providers.local.applications import ApplicationKeeper
 from providers.local.archive import Archive
-from providers.local.backup import BackupTaker
+from providers.local.backup import UNFINISHED, BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
-from providers.local.layout import Layout, read_record, write_record
-from providers.local.processes import started_at
+from providers.local.layout import GONE, Layout, held, read_record, remove_tree, write_record
+from providers.local.processes import PidRecord, identity_of, is_running, sweep
+from providers.local.reader import READING
 from providers.local.receiver import Follower, Following, backup_key
 from providers.local.records import Desired, ServerRecord
-from providers.local.retention import apply_retention, backup_due
+from providers.local.retention import apply_retention, backup_due, forget_released
 from providers.local.servers import Servers
 from providers.secrets.references import Secrets
 
@@ -39,21 +39,9 @@ _RETENTION_EVERY = 60.0
 _LOG = logging.getLogger("refloat.supervisor")
 
 
-class SupervisorRecord(Value):
-    """The running supervisor of a root."""
-
-    pid: int
-    created: float
-    since: UtcDatetime
-
-
 def supervisor_alive(root: Path) -> bool:
     """Return whether a supervisor keeps this root now."""
-    known = read_record(root / "supervisor.json", SupervisorRecord)
-    if known is None:
-        return False
-    created = started_at(known.pid)
-    return created is not None and abs(created - known.created) < 1.0
+    return is_running(read_record(root / "supervisor.json", PidRecord))
 
 
 class InstanceSupervisor:
@@ -135,6 +123,8 @@ class InstanceSupervisor:
             if str(error) != self._told:
                 _LOG.warning("%s: %s", self.resource.path, error)
             self._told = str(error)
+        except Exception:  # noqa: BLE001 - one database must never take the others' keeper down
+            _LOG.exception("keeping %s", self.resource.path)
 
     def keep_backups(self) -> None:
         """Take a base backup of the current server when one is due, and forget what may go."""
@@ -160,10 +150,15 @@ class InstanceSupervisor:
 
     def forget(self) -> None:
         """Apply the retention to every archive of the instance."""
-        for folder in (self.layout.stored / "archive").glob("*"):
-            gone = apply_retention(
-                Archive(self.layout, folder.name), self.resource.backups, datetime.now(UTC)
-            )
+        tenures, now = self.servers.tenures(), datetime.now(UTC)
+        known = {tenure.server: tenure for tenure in (tenures.tenures if tenures else ())}
+        for folder in (self.layout.stored / "archive").glob("[!.]*"):
+            archive = Archive(self.layout, folder.name)
+            tenure = known.get(folder.name)
+            if tenure and forget_released(archive, tenure, self.resource.backups, now):
+                _LOG.info("%s: retention removed the whole archive", folder.name)
+                continue
+            gone = apply_retention(archive, self.resource.backups, now)
             if gone:
                 _LOG.info("%s: retention removed %d objects", folder.name, len(gone))
 
@@ -197,11 +192,23 @@ class BackupClock(threading.Thread):
                 if time.monotonic() - last > _RETENTION_EVERY:
                     last = time.monotonic()
                     self.instance.forget()
-            except RecoveryError as error:
-                if str(error) != self._told:
-                    _LOG.warning("%s: %s", self.instance.resource.path, error)
-                self._told = str(error)
-                self.stop_asked.wait(2.0)
+                self._tell("")
+            except NotYetError:
+                continue  # a worker takes a base backup at this moment
+            except (RecoveryError, OSError) as error:
+                self._tell(str(error))
+            except Exception as error:  # noqa: BLE001 - a thread that ended would end the backups without a word
+                _LOG.exception("backups of %s", self.instance.resource.path)
+                self._tell(str(error))
+
+    def _tell(self, problem: str) -> None:
+        for follower in list(self.instance.followers.values()):
+            follower.following.backup_problem = problem
+        if problem and problem != self._told:
+            _LOG.warning("%s: %s", self.instance.resource.path, problem)
+        self._told = problem
+        if problem:
+            self.stop_asked.wait(5.0)
 
 
 class Supervisor:
@@ -232,13 +239,23 @@ class Supervisor:
     def run(self) -> None:
         """Keep everything until told to stop."""
         self.config.root.mkdir(parents=True, exist_ok=True)
+        with held(self.config.root / "supervisor.lock", f"the keeping of {self.config.root}"):
+            self._keep()
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed left: half removed servers, plain copies of log."""
+        for folder in self.config.root.glob(f"databases/*/servers/{GONE}*"):
+            remove_tree(folder)
+        for spool in self.config.archive.glob("databases/*/spool/*"):
+            sweep(spool, READING)
+        for backups in self.config.archive.glob("databases/*/archive/*/backups"):
+            sweep(backups, UNFINISHED)
+
+    def _keep(self) -> None:
+        self._sweep()
         write_record(
             self.config.root / "supervisor.json",
-            SupervisorRecord(
-                pid=os.getpid(),
-                created=started_at(os.getpid()) or time.time(),
-                since=datetime.now(UTC),
-            ),
+            PidRecord(pid=os.getpid(), identity=identity_of(os.getpid()) or ""),
         )
         clocks = [BackupClock(instance, self.stop) for instance in self.instances]
         for clock in clocks:
@@ -247,7 +264,7 @@ class Supervisor:
             for instance in self.instances:
                 instance.safely()
             for application in self.applications:
-                application.tick()
+                application.safely()
             if self.stop.wait(_TICK):
                 break
         if self.stop_servers:
@@ -296,7 +313,11 @@ def main() -> None:
         sys.exit(f"refloat-supervisor: {error}")
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda how, _frame: supervisor.ask_to_stop(how))
-    supervisor.run()
+    os.umask(0o022)  # servers' accounts pass through our folders; secrets are written 0600 anyway
+    try:
+        supervisor.run()
+    except RecoveryError as error:
+        sys.exit(f"refloat-supervisor: {error}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +28,8 @@ _COMMIT = re.compile(
 _RELS = re.compile(r"; rels: ([^;]+)")
 _SUBXACTS = re.compile(r"; subxacts: ([\d ]+)")
 _DROPPED = re.compile(r"2/(\d+)/(\d+)")
+_FILE = re.compile(r"base/(\d+)/(t?\d+)")
+_DATABASE = re.compile(r"DROP dir (?:\d+/(\d+)|base/(\d+))")
 _LAST_READ = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+): (.*)")
 _END_OF_LOG = (
     "invalid record length",
@@ -110,6 +112,7 @@ class LogSummary(Value):
     restore_points: tuple[RestorePointMark, ...] = ()
     creating: tuple[int, ...] = ()
     damage: str = ""
+    read_to_end: bool = True
 
 
 @dataclass
@@ -124,18 +127,22 @@ class Record:
 
 @dataclass
 class Reading:
-    """Records of a stretch of log; `last_record` and `damage` are known when it was read through."""
+    """Records of a stretch of log; what follows is known when it was read through.
+
+    `last_record` is the last one that could be read where the log broke off, `complete` says that
+    it did not, and `damage` why it did unless it simply ended there.
+    """
 
     binaries: Binaries
     folder: Path
     segments: Segments
     first: int
     last: int
-    managers: tuple[str, ...] = ("Transaction", "Storage", "XLOG")
-    xid: int | None = None
+    managers: tuple[str, ...] = ("Transaction", "Storage", "XLOG", "Database")
     last_record: str | None = None
     damage: str = ""
-    _lines: list[str] = field(default_factory=list)
+    complete: bool = False
+    interrupted: bool = False
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records from the first one that begins in segment `first`."""
@@ -153,21 +160,20 @@ class Reading:
                             rmgr=found["rmgr"],
                             desc=found["desc"],
                         )
-                self._finish(process.stderr.read())
+                told = process.stderr.read()
+            self._finish(told, process.wait())
         finally:
             process.kill()  # a reader that saw enough leaves before the end
             process.wait()
 
     def _begin(self) -> "subprocess.Popen[str]":
         chosen = [f"--rmgr={manager}" for manager in self.managers]
-        only = [f"--xid={self.xid}"] if self.xid is not None else []
         return subprocess.Popen(
             [
                 self.binaries["pg_waldump"],
                 "-p",
                 str(self.folder),
                 *chosen,
-                *only,
                 # both named: else the program learns the segment size from any file, an empty one too
                 self.segments.name(self.first),
                 self.segments.name(self.last),
@@ -175,10 +181,12 @@ class Reading:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a Ctrl-C for us must not look like the end of the log
             env={**os.environ, "TZ": "UTC", "PGTZ": "UTC", "LC_ALL": "C"},
         )
 
-    def _finish(self, told: str) -> None:
+    def _finish(self, told: str, code: int) -> None:
+        self.complete, self.interrupted = code == 0, code < 0
         found = _LAST_READ.search(told)
         if found:
             self.last_record = tidy_lsn(found[1])
@@ -210,18 +218,32 @@ def commit_of(record: Record) -> tuple[CommitMark, str] | None:
 
 @dataclass
 class Names:
-    """Names of relations by object id and by file node, as the supervisor noted them."""
+    """Names of relations by object id and by file node, as the supervisor noted them.
+
+    Keys are `database/id`, both as numbers; the name is empty for what is not worth telling, as an
+    index. A database that nobody looked into has only its own name, under `database`.
+    """
 
     by_oid: Mapping[str, str]
     by_node: Mapping[str, str]
+    databases: Mapping[str, str]
 
-    def of_oid(self, oid: str) -> str | None:
-        """Return the name of a relation, or None for one that is not worth telling, as an index."""
-        return self.by_oid.get(oid, f"relation {oid}") or None
+    def of_oid(self, database: str, oid: str) -> str | None:
+        """Return the name of a relation, or None for one that is not worth telling."""
+        return (
+            self.by_oid.get(f"{database}/{oid}", self._foreign("relation", database, oid)) or None
+        )
 
-    def of_node(self, node: str) -> str | None:
+    def of_node(self, database: str, node: str) -> str | None:
         """Return the name of the relation that once lived in file `node`."""
-        return self.by_node.get(node, f"file {node}") or None
+        return self.by_node.get(f"{database}/{node}", self._foreign("file", database, node)) or None
+
+    def of_database(self, oid: str) -> str:
+        """Return the name of a database."""
+        return self.databases.get(oid, oid)
+
+    def _foreign(self, what: str, database: str, number: str) -> str:
+        return f"{what} {number} of database {self.of_database(database)}"
 
 
 class Summing:
@@ -230,6 +252,7 @@ class Summing:
     def __init__(self, names: Names, creating: tuple[int, ...] = ()) -> None:
         self._names = names
         self._creating = set(creating)
+        self._dropping: dict[int, list[str]] = {}
         self._suspects: list[Suspect] = []
         self._points: list[RestorePointMark] = []
         self._first: CommitMark | None = None
@@ -244,6 +267,9 @@ class Summing:
         elif record.rmgr == "XLOG" and record.desc.startswith("RESTORE_POINT "):
             name = record.desc.removeprefix("RESTORE_POINT ")
             self._points.append(RestorePointMark(name=name, lsn=record.lsn))
+        elif record.rmgr == "Database" and (gone := _DATABASE.search(record.desc)):
+            name = self._names.of_database(gone[1] or gone[2])
+            self._dropping.setdefault(record.xid, []).append(f"dropped database {name}")
         found = commit_of(record)
         if found:
             self._commit(*found)
@@ -255,7 +281,10 @@ class Summing:
         self._newest = max(self._newest or mark.at, mark.at)
         below = _SUBXACTS.search(rest)
         family = {mark.xid, *(int(xid) for xid in below[1].split())} if below else {mark.xid}
-        acts = _acts(rest, self._names, created=bool(family & self._creating))
+        acts = (
+            *self._dropping.pop(mark.xid, []),
+            *_acts(rest, self._names, created=bool(family & self._creating)),
+        )
         self._creating -= family
         if acts:
             self._suspects.append(Suspect(lsn=mark.lsn, at=mark.at, xid=mark.xid, acts=acts))
@@ -279,13 +308,17 @@ def _acts(rest: str, names: Names, *, created: bool) -> tuple[str, ...]:
     removed = _RELS.search(rest)
     if not removed:
         return ()
-    gone = [oid for _, oid in _DROPPED.findall(rest.partition("dropped stats:")[2])]
+    gone = _DROPPED.findall(rest.partition("dropped stats:")[2])
     # a rewrite drops a table of its own that never had a name
-    dropped = [names.of_oid(oid) for oid in gone if not created or oid in names.by_oid]
+    dropped = [
+        names.of_oid(database, oid)
+        for database, oid in gone
+        if not created or f"{database}/{oid}" in names.by_oid
+    ]
     acts = [f"dropped {name}" for name in dropped if name]
     if not dropped or created:
-        nodes = [path.rpartition("/")[2] for path in removed[1].split()]
-        kept = [names.of_node(node) for node in nodes if not node.startswith("t")]
+        files = _FILE.findall(removed[1])
+        kept = [names.of_node(database, node) for database, node in files if node[0] != "t"]
         told = {name for name in kept if name} - {name for name in dropped if name}
         verb = "truncated or rewrote" if created else "removed the file of"
         acts += [f"{verb} {name}" for name in sorted(told)]

@@ -1,11 +1,14 @@
 """Proof points: content hashes of every table at one LSN; and proof of the point a restore reached."""
 
+import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import sql
+from psycopg.pq.abc import PGconn
 
 from domain.checks import Finding, ProofPoint, TableContent, Verdict, judge_heartbeat
 from domain.errors import ProviderUnavailableError, UnsupportedResourceError
@@ -17,6 +20,7 @@ from providers.postgresql.session import Session, first_line, session
 from providers.secrets.references import Secrets
 
 _SLOT = "refloat_proof"
+_PATIENCE = 60.0
 _TABLES = (
     "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
     "where c.relkind in ('r', 'm') and c.relpersistence = 'p' and n.nspname not in "
@@ -60,30 +64,66 @@ def _hash_exported(
     secrets: Secrets,
     progress: ReportProgress,
 ) -> ProofPoint:
+    wire = psycopg.pq.PGconn.connect(_replication(server, connection, secrets).encode())
     try:
-        wire = psycopg.pq.PGconn.connect(_replication(server, connection, secrets).encode())
         if wire.status != psycopg.pq.ConnStatus.OK:
             told = wire.error_message.decode(errors="replace").strip()
             raise ProviderUnavailableError(f"{server.server}: {told}")
-        name = f"{_SLOT}_{wire.backend_pid}"
-        made = wire.exec_(
-            f"CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')".encode()
-        )
-        lsn, snapshot = made.get_value(0, 1), made.get_value(0, 2)
-        if lsn is None or snapshot is None:
-            told = wire.error_message.decode(errors="replace").strip()
-            raise ProviderUnavailableError(f"{server.server}: no exported snapshot: {told}")
+        lsn, snapshot = _export(wire, held, server, progress)
         with held.transaction():
             held.execute("set transaction isolation level repeatable read, read only")
-            held.execute(
-                sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.decode()))
-            )
+            held.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
             tables = _hash_all(held, progress)
     finally:
         wire.finish()
     return ProofPoint(
-        lsn=lsn.decode(), taken_at=datetime.now(UTC), database=connection.database, tables=tables
+        lsn=lsn, taken_at=datetime.now(UTC), database=connection.database, tables=tables
     )
+
+
+def _export(
+    wire: PGconn, held: Session, server: RestoreHandle, progress: ReportProgress
+) -> tuple[str, str]:
+    """Return an LSN and a snapshot of the same instant; waits for transactions that run now.
+
+    Raises:
+        UnsupportedResourceError: one of them runs on for longer than a minute.
+    """
+    name = f"{_SLOT}_{wire.backend_pid}"
+    wire.send_query(
+        f"CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')".encode()
+    )
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        while wire.is_busy():
+            progress(Progress(what="wait for the transactions that run now, for a proof point"))
+            if time.monotonic() > deadline:
+                break
+            select.select([wire.socket], [], [], 0.5)
+            wire.consume_input()
+    finally:
+        if wire.is_busy():
+            wire.get_cancel().cancel()
+    if wire.is_busy():
+        raise UnsupportedResourceError(
+            f"{server.server}: no proof point, because {_oldest(held)}; end it and ask again"
+        )
+    made = wire.get_result()
+    lsn, snapshot = (made.get_value(0, 1), made.get_value(0, 2)) if made else (None, None)
+    if lsn is None or snapshot is None:
+        told = wire.error_message.decode(errors="replace").strip()
+        raise ProviderUnavailableError(f"{server.server}: no exported snapshot: {told}")
+    return lsn.decode(), snapshot.decode()
+
+
+def _oldest(held: Session) -> str:
+    row = held.execute(
+        "select pid, usename, application_name, xact_start from pg_stat_activity "
+        "where backend_xid is not null and pid <> pg_backend_pid() order by xact_start limit 1"
+    ).fetchone()
+    if row is None or not isinstance(row[3], datetime):
+        return "a transaction does not end"
+    return f"a transaction of {row[1]} ({row[2]}, process {row[0]}) runs since {show_time(row[3])}"
 
 
 def _replication(server: RestoreHandle, connection: Connection, secrets: Secrets) -> str:
@@ -96,7 +136,6 @@ def _replication(server: RestoreHandle, connection: Connection, secrets: Secrets
         connect_timeout=5,
         replication="database",
         application_name="refloat-proof",
-        options="-c statement_timeout=60000",
     )
 
 
@@ -108,8 +147,9 @@ def _hash_all(held: Session, progress: ReportProgress) -> tuple[TableContent, ..
         progress(Progress(what=f"hash {schema}.{table}"))
         row = held.execute(
             sql.SQL(
-                "select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text "
-                "from only {} t"
+                # an alias that no column has, or only that column would be hashed
+                "select count(*), coalesce(sum(hashtextextended(refloat_row_::text, 0)::numeric), "
+                "0)::text from only {} as refloat_row_"
             ).format(sql.Identifier(str(schema), str(table)))
         ).fetchone()
         if row is not None:
@@ -164,10 +204,9 @@ def point_reached(
     """Return the proofs that the point was reached and not passed, from log and data."""
     with session(restored.handle, connection, secrets) as held:
         tracked = held.execute("select current_setting('track_commit_timestamp')").fetchone()
-        present = _last_is_present(
-            held, restored, point, tracked=bool(tracked and tracked[0] == "on")
-        )
-        absent = _first_after_is_absent(held, restored, point)
+        is_tracked = bool(tracked and tracked[0] == "on")
+        present = _last_is_present(held, restored, point, tracked=is_tracked)
+        absent = _first_after_is_absent(held, restored, point, tracked=is_tracked)
         beat = [_heartbeat(held, point, table)] if table else []
     return [present, absent, *beat]
 
@@ -229,7 +268,7 @@ def _commit_status(held: Session, xid: int, *, tracked: bool) -> tuple[str | Non
 
 
 def _first_after_is_absent(
-    held: Session, restored: RestoredResource, point: RecoveryPoint
+    held: Session, restored: RestoredResource, point: RecoveryPoint, *, tracked: bool
 ) -> Finding:
     first = point.first_after
     stop, replayed = _position(point.lsn), _position(restored.replayed_to)
@@ -239,7 +278,7 @@ def _first_after_is_absent(
     else:
         expected = f"transaction {first.xid} of {show_time(first.at)} ({first.lsn}) not replayed"
         observed = f"replay ended at {restored.replayed_to}: {restored.stopped_because}"
-        status, stamped = _commit_status(held, first.xid, tracked=True)
+        status, stamped = _commit_status(held, first.xid, tracked=tracked)
         if status == "committed" and stamped is not None and stamped == first.at:
             passed = True
             observed = f"transaction {first.xid} IS committed in the restored data"

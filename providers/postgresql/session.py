@@ -10,6 +10,7 @@ from domain.recovery import RestoreHandle
 from domain.resources import Connection
 from providers.secrets.references import Secrets
 
+_PASSING = ("08", "40", "53", "57P")  # connection, conflict, resources, a server that stops
 Session = psycopg.Connection[tuple[object, ...]]
 
 
@@ -38,6 +39,7 @@ def session(
             connect_timeout=5,
             autocommit=True,
             application_name=application,
+            client_encoding="UTF8",
         )
     except psycopg.OperationalError as error:
         line = str(error).strip().splitlines()[-1]
@@ -47,7 +49,9 @@ def session(
     try:
         yield held
     except psycopg.OperationalError as error:
-        raise ProviderUnavailableError(f"{server.server}: {first_line(error)}") from None
+        if error.sqlstate is None or error.sqlstate.startswith(_PASSING):
+            raise ProviderUnavailableError(f"{server.server}: {first_line(error)}") from None
+        raise ServerFailedError(f"{server.server}: {first_line(error)}") from None
     except psycopg.Error as error:
         raise ServerFailedError(f"{server.server}: {first_line(error)}") from None
     finally:

@@ -34,7 +34,6 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
         "PYTHONPATH": str(REPOSITORY),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "LC_ALL": "C.UTF-8",
         "TERM": "xterm",
         **more,
@@ -97,11 +96,23 @@ class Box:
         return self.refloat("sandbox", "psql", "-Atc", query).strip()
 
     def programs(self) -> dict[str, int]:
-        """Return the pid of every program that `sandbox status` tells of."""
-        done = self.run(self.python, "-m", "cli", "sandbox", "status")
+        """Return the pid of every program that `sandbox status` tells of; all is well with them."""
+        screen = self.refloat("sandbox", "status")
         return {
-            name: int(pid)
-            for name, pid in re.findall(r"^(\w+) +pid (\d+)$", done.stdout, re.MULTILINE)
+            name: int(pid) for name, pid in re.findall(r"^(\w+) +pid (\d+)$", screen, re.MULTILINE)
+        }
+
+    def files(self) -> dict[str, Any]:
+        """Return what the sandbox's own files say of servers, points, runs and settings."""
+        database = self.root / "databases" / "orders"
+        return {
+            "current": (database / "current.json").read_text(),
+            "servers": sorted(path.name for path in (database / "servers").iterdir()),
+            "points": sorted(path.name for path in database.glob("archive/*/snapshots/*.json")),
+            "reports": sorted(path.name for path in self.root.glob("reports/*.json")),
+            "settings": (self.root / "checkout.env").read_text(),
+            "ports": (self.root / "ports.json").read_text(),
+            "catalog": (self.root / "refloat.yaml").read_text(),
         }
 
     def shop_is_healthy(self) -> bool:
@@ -117,7 +128,7 @@ def told(arguments: Any, done: Done) -> str:
 def fetch(address: str) -> tuple[int, bytes]:
     """Return status and content of a page; 0 where nobody answers."""
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own pages
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -190,8 +201,8 @@ def require_silence(folder: Path, within: float = 5.0) -> None:
 def choose_ports(root: Path) -> dict[str, int]:
     """Choose the ports of a sandbox that is to be, so that tests side by side never meet."""
     first = free_ports(16)
-    ports = dict(zip(("database", "temporal", "web", "shop", "first"), range(first, first + 5)))
-    ports["last"] = first + 15
+    names = ("database", "temporal", "web", "shop", "first")
+    ports = {name: first + number for number, name in enumerate(names)} | {"last": first + 15}
     root.mkdir(parents=True, exist_ok=True)
     (root / "ports.json").write_text(json.dumps(ports))
     return ports

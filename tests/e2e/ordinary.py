@@ -31,7 +31,7 @@ def as_ordinary_user(box: Box) -> Box:
     }
     for path in (box.folder, box.root, *box.root.iterdir()):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    theirs = replace(box, account=account)
+    theirs = replace(box, account=account, more={"PYTHONDONTWRITEBYTECODE": "1"})
     if _cannot(theirs):
         theirs = _with_clone(theirs)
     assert not (problem := _cannot(theirs)), problem
@@ -60,8 +60,13 @@ def _with_clone(box: Box) -> Box:
     _link(str(Path(sys.executable).resolve()), str(interpreter))
     (environment / "bin" / "python").symlink_to(interpreter)
     (environment / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n")
-    more = {"PYTHONPATH": str(clone), "LD_LIBRARY_PATH": str(to_lib)}
-    return replace(box, python=str(environment / "bin" / "python"), more=more)
+    python = environment / "bin" / "python"
+    more = {
+        "PATH": f"{python.parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(clone),
+        "LD_LIBRARY_PATH": str(to_lib),
+    }
+    return replace(box, python=str(python), more={**box.more, **more})
 
 
 def _link_tree(source: Path, target: Path, *without: str) -> None:

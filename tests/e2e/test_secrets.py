@@ -92,8 +92,8 @@ def test_no_secret_is_in_history_log_report_or_process_list(box: Box) -> None:
     with watching_processes() as seen:
         box.sql("drop table shop.orders")
         time.sleep(0.3)
-        lsn = box.document("recovery-point", "suspects", ORDERS)[0]["lsn"]
-        box.refloat("restore", ORDERS, "--before", lsn, "--reason", _MARKER, "--yes")
+        before = box.document("recovery-point", "suspects", ORDERS)[0]["before"]
+        box.refloat("restore", ORDERS, "--before", before, "--reason", _MARKER, "--yes")
         box.refloat("run", "report", ORDERS, "--html", "report.html")
         box.sql(f"do $$begin raise log '{_LOGGED}'; end$$")
     root, secrets = box.root, forms(box.root)

@@ -178,7 +178,7 @@ def full_while_replaying() -> dict[str, Any]:
 
 def full_archive() -> dict[str, Any]:
     """Fill the disk of the archive under a server that goes on, then make room."""
-    with a_station(100 * MIB, "archive", "spool") as (made, disk):
+    with a_station(200 * MIB, "archive", "spool") as (made, disk):
         made.sql("create table kept (id int); insert into kept values (1)")
         made.wait_archived()
         told: dict[str, Any] = {}
@@ -187,6 +187,7 @@ def full_archive() -> dict[str, Any]:
                 made.sql("select pg_switch_wal()")
                 made.sql(f"insert into kept values ({number})")
             told["problems"] = wait_problems(made)
+            told["read"] = refusal(made.latest)
             told["snapshot"] = refusal(lambda: snapshot(made))
             told["rows"] = made.sql("select count(*) from kept")
         after = now()

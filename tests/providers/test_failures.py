@@ -10,7 +10,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import zstandard
 from domain.checks import ProofPoint, Verdict, compare_content, judge_sql
 from domain.errors import (
     BackupDamagedError,
+    PointNotReachedError,
     RecoveryError,
     RecoveryPointUnreachableError,
     SecretUnavailableError,
@@ -48,15 +49,22 @@ def _require_nothing_left(made: Station) -> None:
 
 
 def _require_failure(
-    made: Station, point: RecoveryPoint, error: type[RecoveryError], told: str
+    made: Station,
+    point: RecoveryPoint,
+    error: type[RecoveryError] | tuple[type[RecoveryError], ...],
+    told: str,
 ) -> None:
     """Restore to a point, hear the named error, discard, and find nothing left behind."""
     handle = made.begin(point)
     with pytest.raises(error, match=told):
-        made.transfer(point, handle)
-        made.poll(handle)
+        _complete(made, point, handle)
     made.discard(handle)
     _require_nothing_left(made)
+
+
+def _complete(made: Station, point: RecoveryPoint, handle: RestoreHandle) -> None:
+    made.transfer(point, handle)
+    made.poll(handle)
 
 
 def _preflight(
@@ -144,6 +152,7 @@ def test_a_full_archive_stops_no_server_is_named_and_heals() -> None:
 
     assert "free some" in told["problems"][0], told["problems"]
     assert told["snapshot"][0] == "DiskFullError", told["snapshot"]
+    assert told["read"][0] in {"DiskFullError", "nothing"}, told["read"]
     assert (told["rows"], told["restored"], told["windows"]) == ([[3]], [[3]], 1)
     assert told["left over"] == []
 
@@ -204,9 +213,8 @@ def test_a_target_before_the_end_of_the_first_backup_is_refused(shared: Station)
 
 
 def test_a_time_after_the_window_closes_is_refused_and_latest_is_offered(shared: Station) -> None:
-    with pytest.raises(
-        RecoveryPointUnreachableError, match="after the recovery window closes"
-    ) as no:
+    refused = pytest.raises(RecoveryPointUnreachableError, match="after the recovery window closes")
+    with _frozen(_receiver(shared)), refused as no:
         shared.at(now())
 
     assert "the latest possible time is" in str(no.value)
@@ -218,7 +226,6 @@ def test_a_time_in_a_gap_is_refused_with_both_bounds(fresh: Station) -> None:
     _grow(fresh, 2)
     early = now()
     _grow(fresh, 1)
-    inside = now()
     _grow(fresh, 2)
     lost = fresh.archive.stored()[-2:]
     fresh.provider.snapshots.create(fresh.resource, key="k" * 16, name="", progress=no_progress)
@@ -239,8 +246,7 @@ def test_a_time_in_a_gap_is_refused_with_both_bounds(fresh: Station) -> None:
         f"the first after it is {show_time(after.opens_at)}",
     ):
         assert told in str(no.value)
-    del inside
-    assert fresh.sql("select count(*) from grown")
+    assert fresh.latest().backup_id == fresh.archive.backups()[-1].id
     restored = fresh.restore(fresh.at(early), Mode.DRILL)
     assert len(fresh.sql("select id from grown", restored.handle.server)) == 3
     fresh.discard(restored.handle)
@@ -325,7 +331,10 @@ def test_a_segment_under_another_ones_name_is_named(shared: Station) -> None:
 
     with _replaced(shared.archive.sealed(newer), shared.archive.sealed(older).read_bytes()):
         _require_failure(
-            shared, point, WalDamagedError, f"holds {shared.archive.segments.name(older)}"
+            shared,
+            point,
+            (WalDamagedError, PointNotReachedError),
+            f"holds {shared.archive.segments.name(older)}|segment is missing or damaged",
         )
 
 
@@ -384,7 +393,7 @@ def test_a_record_that_arrived_damaged_is_told_by_health_and_refused(fresh: Stat
     assert "ends at a damaged record" in window.note
     for refused in (fresh.latest, lambda: fresh.at(now() - timedelta(milliseconds=100))):
         with pytest.raises(
-            (WalDamagedError, RecoveryPointUnreachableError), match="damaged|closes"
+            (WalDamagedError, RecoveryPointUnreachableError), match=r"damaged|closes"
         ):
             refused()
     restored = fresh.restore(early, Mode.DRILL)
@@ -448,11 +457,10 @@ def test_a_killed_receiver_is_started_again_without_a_hole(fresh: Station) -> No
     _grow(fresh, 1)
     receiver = _receiver(fresh)
     for _ in range(3):
-        first = receiver.daemon.pid
-        assert first is not None
+        first = wait_for("a receiver", lambda: receiver.daemon.pid)
         os.kill(first, signal.SIGKILL)
         fresh.sql("select pg_switch_wal()")
-        wait_for("another receiver", lambda: receiver.daemon.pid not in {first, None})
+        wait_for("another receiver", lambda: receiver.daemon.pid not in {first, None})  # noqa: B023 - used at once
         fresh.sql("insert into grown values (7)")
 
     fresh.wait_archived()
@@ -463,17 +471,125 @@ def test_a_killed_receiver_is_started_again_without_a_hole(fresh: Station) -> No
     _require_nothing_left(fresh)
 
 
-def _drop_slot(made: Station) -> None:
+def _let_go(made: Station) -> str:
+    """End the connection of the receiver that reads the slot; return the slot's name."""
     slot = slot_of(made.servers.current())
-    made.sql(
-        f"select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '{slot}' and active"
+    reading = f"from pg_replication_slots where slot_name = '{slot}' and active"
+    made.sql(f"select pg_terminate_backend(active_pid) {reading}")
+    wait_for("the slot to be free", lambda: not made.sql(f"select 1 {reading}"))
+    return slot
+
+
+def test_a_dropped_slot_is_made_again_while_the_server_has_the_log(fresh: Station) -> None:
+    _grow(fresh, 1)
+    with _frozen(_receiver(fresh)):
+        fresh.sql(f"select pg_drop_replication_slot('{_let_go(fresh)}')")
+        fresh.sql("insert into grown values (7)")
+        wait_for("it to be told", _told(fresh, "no receiver is connected"), within=10)
+
+    wait_for("the archive to go on", lambda: small_disk.problems(fresh) == [])
+    fresh.wait_archived()
+    assert len(fresh.provider.points.windows(fresh.resource)) == 1
+    restored = fresh.restore(fresh.latest(), Mode.DRILL)
+    assert fresh.sql("select id from grown where id = 7", restored.handle.server) == [(7,)]
+    fresh.discard(restored.handle)
+    _require_nothing_left(fresh)
+
+
+@contextmanager
+def _nobody_receiving(made: Station) -> Iterator[None]:
+    """End supervisor and receiver while the block runs; the server goes on."""
+    pid = _receiver(made).daemon.pid
+    assert pid is not None
+    made.stop(signal.SIGTERM)
+    os.kill(pid, signal.SIGKILL)
+    yield
+    made.start()
+
+
+def _lose_slot(made: Station) -> None:
+    """Write more log than a slot that nobody reads may keep."""
+    for setting in ("max_slot_wal_keep_size = '16MB'", "max_wal_size = '32MB'"):
+        made.sql(f"alter system set {setting}")
+    made.sql("select pg_reload_conf()")
+    lost = "select 1 from pg_replication_slots where wal_status = 'lost'"
+
+    def is_lost() -> bool:
+        made.sql("insert into grown values (8)")
+        made.sql("select pg_switch_wal()")
+        made.sql("checkpoint")
+        return bool(made.sql(lost))
+
+    wait_for("the slot to be lost", is_lost)
+
+
+def test_a_slot_that_lost_its_log_is_named_and_a_new_window_opens_after_the_gap(
+    fresh: Station,
+) -> None:
+    _grow(fresh, 1)
+    early = fresh.latest()
+    with _nobody_receiving(fresh):
+        _lose_slot(fresh)
+    wait_for("the lost slot to be told", _told(fresh, "slot", "lost"), within=15)
+
+    wait_for("a new window", lambda: len(fresh.provider.points.windows(fresh.resource)) == 2)
+    before, after = sorted(
+        fresh.provider.points.windows(fresh.resource), key=lambda one: one.opens_at
     )
-    wait_for(
-        "the slot to be free",
-        lambda: (
-            not made.sql(
-                f"select 1 from pg_replication_slots where slot_name = '{slot}' and active"
-            )
-        ),
+    with pytest.raises(RecoveryPointUnreachableError, match="in a gap of the archive"):
+        fresh.at(before.closes_at + (after.opens_at - before.closes_at) / 2)
+    fresh.sql("insert into grown values (9)")
+    fresh.wait_archived()
+    for point, expected in ((early, []), (fresh.latest(), [(9,)])):
+        restored = fresh.restore(point, Mode.DRILL)
+        found = fresh.sql("select id from grown where id = 9", restored.handle.server)
+        fresh.discard(restored.handle)
+        assert found == expected
+    _require_nothing_left(fresh)
+
+
+# checks that prove nothing
+
+
+def _answer(made: Station, query: str, **expected: Any) -> tuple[Verdict, str]:
+    """Return the verdict on one check, and what it observed."""
+    current = made.servers.current()
+    handle = RestoreHandle(server=current.name, host=current.host, port=current.port, run_id="")
+    check = SqlCheck(name="c", query=query, **expected)
+    answer = made.questions.ask(handle, made.resource.connection, check)
+    finding = judge_sql(check, answer, now())
+    return finding.verdict, finding.observed
+
+
+def test_a_check_that_had_nothing_to_look_at_or_would_write_fails(shared: Station) -> None:
+    shared.sql("create table if not exists bare (id int, at timestamptz)")
+    shared.sql("create sequence if not exists ticket")
+    shared.sql(
+        "create or replace function sneaky() returns int language sql volatile as "
+        "'insert into bare values (1) returning id'"
     )
-    made.sql(f"select pg_drop_replication_slot('{slot}')")
+    for query, told in {
+        "select max(at) from bare": "there was nothing to look at",
+        "select id from bare": "0 rows; a check returns exactly one",
+        "select generate_series(1, 3)": "a check returns exactly one",
+        "select count(*) from nowhere": 'relation "nowhere" does not exist',
+        "select nextval('ticket')": "refused: it would modify data",
+        "select sneaky()": "refused: it would modify data",
+        "select set_config('transaction_read_only', 'off', true), sneaky()": "read-write mode",
+        "select id from bare for update": "refused: it would modify data",
+        "create table more (id int)": "refused: a check begins with",
+        "copy bare to program 'true'": "refused: a check begins with",
+        "": "refused: a check begins with",
+    }.items():
+        verdict, observed = _answer(shared, query)
+        assert verdict is Verdict.FAILED, query
+        assert told in observed, (query, observed)
+    assert _answer(shared, "select count(*) from bare", at_least=1) == (Verdict.FAILED, "0")
+    assert shared.sql("select count(*) from bare") == [(0,)]
+    shared.sql("drop function sneaky; drop table bare; drop sequence ticket")
+
+
+def test_a_proof_without_tables_proves_nothing() -> None:
+    empty = ProofPoint(lsn="0/1", taken_at=now(), database="postgres", tables=())
+
+    assert compare_content(empty, empty).verdict is Verdict.FAILED
