@@ -19,8 +19,9 @@ from providers.local.backup import unpack, verify
 from providers.local.binaries import Binaries
 from providers.local.config import Account
 from providers.local.records import BackupRecord, RecoveryAim, ServerRecord
-from providers.local.servers import failure_of, log_of, recent_log, start_arguments
+from providers.local.server_log import failure_of, log_of, recent_log
 from providers.local.sql import connect, one
+from providers.local.starting import start_arguments
 from providers.secrets.references import Secrets
 
 _POLL = 0.02

@@ -27,14 +27,15 @@ from providers.local.archive import Archive
 from providers.local.binaries import locate, reachable
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
+from providers.local.keys import backup_key
 from providers.local.layout import Layout, remove_tree, write_text
 from providers.local.points import LocalPoints
 from providers.local.processes import Daemon
 from providers.local.programs import login, run
-from providers.local.receiver import backup_key
 from providers.local.records import Desired, ServerRecord
-from providers.local.servers import Servers, create_server, port_in_use
+from providers.local.servers import Servers, port_in_use
 from providers.local.sql import connect, one
+from providers.local.starting import create_server
 from providers.local.wal import parse_lsn, tidy_lsn
 from providers.secrets.references import Secrets
 

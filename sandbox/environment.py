@@ -28,7 +28,8 @@ from providers.local.archive import Archive
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.layout import Layout, locked, remove_tree
-from providers.local.servers import Servers, create_server
+from providers.local.servers import Servers
+from providers.local.starting import create_server
 from sandbox.console import say
 from sandbox.layout import LOCK, RESOURCE, Ports, SandboxLayout
 from sandbox.programs import Programs, answers, wait_until

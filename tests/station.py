@@ -34,10 +34,11 @@ from domain.resources import Mode, ProtectedResource
 from providers.local.archive import Archive
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.keys import backup_key
 from providers.local.layout import Layout
 from providers.local.provider import databases
-from providers.local.receiver import backup_key
-from providers.local.servers import Servers, create_server, port_in_use
+from providers.local.servers import Servers, port_in_use
+from providers.local.starting import create_server
 from providers.local.supervisor import Supervisor
 from providers.postgresql.questions import PostgresqlQuestions
 from providers.secrets.references import Secrets

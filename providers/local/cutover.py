@@ -19,9 +19,10 @@ from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.databases import LOCK, remove_folder, stop_server
+from providers.local.keys import backup_key
 from providers.local.layout import Layout, held, remove_tree, write_record
 from providers.local.reader import LogReader
-from providers.local.receiver import backup_key, seal_what_arrived, slot_of
+from providers.local.receiver import seal_what_arrived, slot_of
 from providers.local.records import Desired, ServerRecord
 from providers.local.servers import Servers
 from providers.local.sql import connect, one, require_synchronous, set_fence

@@ -26,10 +26,10 @@ from providers.local.backup import unpack, verify
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
+from providers.local.keys import backup_key
 from providers.local.layout import GONE, Layout, held, read_record, remove_tree, write_record
 from providers.local.processes import Daemon
 from providers.local.programs import named_failure
-from providers.local.receiver import backup_key
 from providers.local.records import (
     BackupRecord,
     Configuration,
@@ -37,7 +37,8 @@ from providers.local.records import (
     RecoveryAim,
     ServerRecord,
 )
-from providers.local.servers import Servers, failure_of, recent_log
+from providers.local.server_log import failure_of, recent_log
+from providers.local.servers import Servers
 from providers.local.sql import as_moment, connect, one
 from providers.local.supervisor import supervisor_alive
 from providers.local.wal import tidy_lsn

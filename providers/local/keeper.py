@@ -13,7 +13,9 @@ from providers.local.binaries import locate
 from providers.local.layout import write_record
 from providers.local.processes import Daemon, identity_of
 from providers.local.records import Desired, ServerRecord, ServerStatus
-from providers.local.servers import Servers, log_of, start_arguments
+from providers.local.server_log import log_of
+from providers.local.servers import Servers
+from providers.local.starting import start_arguments
 
 _RESTART_PAUSE = 2.0
 

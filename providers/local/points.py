@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from domain.errors import RecoveryError, RecoveryPointUnreachableError, WalDamagedError
@@ -24,12 +23,13 @@ from domain.values import show_span, show_time
 from providers.local.archive import Archive, Stretch
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.keys import backup_key
 from providers.local.layout import Layout
 from providers.local.reader import LogReader
-from providers.local.receiver import backup_key
 from providers.local.records import BackupRecord, ServerRecord, SnapshotRecord, Tenure
 from providers.local.retention import stored_bytes
 from providers.local.servers import Servers
+from providers.local.spans import Span, told
 from providers.local.sql import connect, one
 from providers.local.supervisor import supervisor_alive
 from providers.local.wal import parse_lsn
@@ -138,7 +138,7 @@ class LocalPoints(RecoveryPoints):
         """Return every span without a hole, the archive of each server clipped to its tenure."""
         return [span.window for span in self._spans(resource)]
 
-    def _spans(self, resource: ProtectedResource) -> list["Span"]:
+    def _spans(self, resource: ProtectedResource) -> list[Span]:
         """Return what can be restored to, the present server's first, newest first."""
         spans = []
         for tenure in self._tenures(resource):
@@ -212,7 +212,7 @@ class LocalPoints(RecoveryPoints):
     def _at_time(
         self,
         resource: ProtectedResource,
-        spans: Sequence["Span"],
+        spans: Sequence[Span],
         target: Target,
         moment: datetime,
     ) -> RecoveryPoint:
@@ -230,7 +230,7 @@ class LocalPoints(RecoveryPoints):
         return self._point(target, reader, stretch, lsn, inclusive=True, marks=(before, None))
 
     def _named(
-        self, resource: ProtectedResource, spans: Sequence["Span"], target: Target
+        self, resource: ProtectedResource, spans: Sequence[Span], target: Target
     ) -> RecoveryPoint:
         found = [
             (span, mark)
@@ -260,7 +260,7 @@ class LocalPoints(RecoveryPoints):
         return self._point(target, span.reader, span.stretch, mark.lsn, inclusive=True, marks=marks)
 
     def _before(
-        self, resource: ProtectedResource, spans: Sequence["Span"], target: Target, text: str
+        self, resource: ProtectedResource, spans: Sequence[Span], target: Target, text: str
     ) -> RecoveryPoint:
         server, _, lsn = text.rpartition("@")
         try:
@@ -373,35 +373,11 @@ class LocalPoints(RecoveryPoints):
             if reader is None or (tenure.until and tenure.until < since):
                 continue
             found += [
-                suspect.model_copy(update={"before": _told(suspect, spans)})
+                suspect.model_copy(update={"before": told(suspect, spans)})
                 for suspect in reader.suspects(reader.archive.stretches(), since)
                 if tenure.since <= suspect.at <= (tenure.until or suspect.at)
             ]
         return sorted(found, key=lambda suspect: suspect.at, reverse=True)
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of one server's log, with the time during which the path meant that server."""
-
-    reader: LogReader
-    stretch: Stretch
-    window: RecoveryWindow
-    tenure: Tenure
-
-    def covers(self, lsn: str) -> bool:
-        """Return whether `lsn` lies in the log, and not after the server was superseded."""
-        opens, closes = self.window.opens_lsn or "0/0", self.window.closes_lsn or "0/0"
-        if not parse_lsn(opens) <= parse_lsn(lsn) <= parse_lsn(closes):
-            return False
-        before, _ = self.reader.around_lsn(self.stretch, lsn)
-        return before is None or self.tenure.until is None or before.at <= self.tenure.until
-
-
-def _told(suspect: Suspect, spans: Sequence[Span]) -> str:
-    """Return how a suspect is named where the logs of several servers hold its position."""
-    servers = {span.reader.archive.server for span in spans if span.covers(suspect.lsn)}
-    return suspect.lsn if servers == {suspect.source} else f"{suspect.source}@{suspect.lsn}"
 
 
 def as_snapshot(record: SnapshotRecord) -> Snapshot:

@@ -13,9 +13,9 @@ from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.crypto import key_id
 from providers.local.databases import room
+from providers.local.keys import backup_key
 from providers.local.layout import Layout
 from providers.local.points import LocalPoints
-from providers.local.receiver import backup_key
 from providers.local.records import BackupRecord
 from providers.local.servers import free_port
 from providers.local.supervisor import supervisor_alive

@@ -11,9 +11,9 @@ from providers.local.archive import Archive
 from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.keys import backup_key
 from providers.local.layout import Layout
 from providers.local.points import LocalPoints, as_snapshot
-from providers.local.receiver import backup_key
 from providers.local.records import SnapshotRecord
 from providers.local.sql import connect, one
 from providers.local.wal import parse_lsn, tidy_lsn

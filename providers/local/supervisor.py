@@ -24,11 +24,13 @@ from providers.local.archive import Archive
 from providers.local.backup import UNFINISHED, BackupTaker
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.follower import Follower
 from providers.local.keeper import ServerKeeper
+from providers.local.keys import backup_key
 from providers.local.layout import GONE, Layout, held, read_record, remove_tree, write_record
 from providers.local.processes import PidRecord, identity_of, is_running, sweep
 from providers.local.reader import READING
-from providers.local.receiver import Follower, Following, backup_key
+from providers.local.receiver import Following
 from providers.local.records import Desired, ServerRecord
 from providers.local.retention import apply_retention, backup_due, forget_released
 from providers.local.servers import Servers
