@@ -178,27 +178,52 @@ def test_a_killed_worker_comes_back_and_goes_on_with_the_run(box: Box) -> None:
     assert box.programs()["worker"] != worker
 
 
+def _replays(box: Box) -> bool:
+    """Return whether a new server replays the log, or has just done so."""
+    return "recovery_target_lsn" in " ".join(living(box.folder).values())
+
+
+def _is_promoted(box: Box) -> bool:
+    """Return whether a new server has ended its recovery; the worker hears of it a moment later."""
+    logs = box.root.glob("databases/orders/servers/refloat-*/server.log")
+    return any("archive recovery complete" in log.read_text() for log in logs)
+
+
 @pytest.mark.slow
-def test_a_machine_that_lost_its_power_goes_on_where_it_was(box: Box) -> None:
-    drilled = box.document("restore", ORDERS, "--drill", "--yes")
+@pytest.mark.parametrize("moment", [_replays, _is_promoted])
+def test_a_machine_that_lost_its_power_goes_on_where_it_was(
+    box: Box, moment: Callable[[Box], bool]
+) -> None:
+    assert not moment(box)
     orders = int(box.sql("select count(*) from shop.orders"))
-    cut = box.document("restore", ORDERS, "--latest", "--detach", "--yes")
-    wait_for("the new server to replay", lambda: "recovery_target_lsn" in _lines(box))
+    cut = box.document("restore", ORDERS, "--drill", "--latest", "--detach", "--yes")
+    wait_for("the moment of the power cut", lambda: moment(box))
     assert kill_all(box.folder) > 5
 
     box.refloat("sandbox", "up")
 
-    runs = {run["run_id"]: run for run in box.document("run", "list")}
-    assert runs[drilled["run_id"]]["verdict"] == "passed"
     report = box.document("run", "watch", cut["run_id"])
     assert (report["run_id"], report["outcome"]) == (cut["run_id"], "done")
+    assert {one["name"]: one["kept"] for one in report["created"]} == {
+        report["reached"]["handle"]["server"]: False
+    }
+    assert cut["run_id"] in [run["run_id"] for run in box.document("run", "list")]
     assert int(box.sql("select count(*) from shop.orders")) >= orders
+    assert len(box.files()["servers"]) == 1
     box.programs()
+
+
+@pytest.mark.slow
+def test_a_broken_shop_does_not_keep_the_sandbox_from_coming_up(box: Box) -> None:
+    _, before_it = _lose_orders(box)
+    box.refloat("sandbox", "down")
+
+    box.refloat("sandbox", "up")
+
+    assert not box.shop_is_healthy()
+    box.refloat("restore", ORDERS, "--before", before_it, "--yes")
+    assert box.shop_is_healthy()
     box.refloat("release", ORDERS, "--yes")
-
-
-def _lines(box: Box) -> str:
-    return " ".join(living(box.folder).values())
 
 
 def test_a_sandbox_whose_port_a_stranger_has_says_so_and_starts_nothing() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,20 +18,11 @@ from domain.recovery import Target, TargetKind
 from domain.report import Outcome, RunReport, exit_code
 from domain.resources import Mode, ProtectedResource
 from tests.station import Station
-from worker import build_workers
+from tests.workflows.running import working
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import ApprovalGiven
 
 LATEST = Target(kind=TargetKind.LATEST)
-
-
-@asynccontextmanager
-async def working(client: Client, station: Station) -> AsyncIterator[None]:
-    """Hold the workers of a station's catalog."""
-    async with AsyncExitStack() as running:
-        for worker in build_workers(client, station.catalog, station.root):
-            await running.enter_async_context(worker)
-        yield
 
 
 async def _restore(
