@@ -27,14 +27,19 @@ def fresh() -> Iterator[Station]:
         yield made
 
 
-@pytest.fixture(scope="session")
-async def temporal() -> AsyncIterator[WorkflowEnvironment]:
-    """Return a real Temporal development server."""
-    async with await WorkflowEnvironment.start_local(
+async def start_temporal() -> WorkflowEnvironment:
+    """Start a real Temporal development server."""
+    return await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
         dev_server_log_level="never",
         dev_server_extra_args=[p for value in FAST for p in ("--dynamic-config-value", value)],
         data_converter=DATA_CONVERTER,
         search_attributes=list(ALL),
-    ) as environment:
+    )
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    """Return a real Temporal development server."""
+    async with await start_temporal() as environment:
         yield environment
