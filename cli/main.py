@@ -12,6 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 from temporalio.client import Client
 
+from cli.completion import resource_paths
 from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import (
     description_lines,
@@ -115,7 +116,7 @@ def resource_list(session: Session) -> int:
 
 
 @resource.command("show")
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @pass_session
 def resource_show(session: Session, path: str) -> int:
     """Show what PATH means now, how its archive is, and how its last runs went."""
@@ -136,7 +137,7 @@ def recovery_point() -> None:
 
 
 @recovery_point.command("list")
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @pass_session
 def points(session: Session, path: str) -> int:
     """List recovery windows and snapshots, live."""
@@ -151,7 +152,7 @@ def points(session: Session, path: str) -> int:
 
 
 @recovery_point.command()
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @click.option("--since", default="2h", help="a span as 2h, or a time")
 @pass_session
 def suspects(session: Session, path: str, since: str) -> int:
@@ -179,7 +180,7 @@ def snapshot() -> None:
 
 
 @snapshot.command()
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @click.option("--name", default="", help="a name to restore it by")
 @pass_session
 def create(session: Session, path: str, name: str) -> int:
@@ -197,7 +198,7 @@ def create(session: Session, path: str, name: str) -> int:
 
 
 @refloat.command("release")
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @click.option("--yes", is_flag=True, help="do not ask")
 @pass_session
 def release_(session: Session, path: str, *, yes: bool) -> int:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import click
 from temporalio.client import Client
 
+from cli.completion import resource_paths
 from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import plan_lines, report_lines
 from cli.times import parse_moment, show_both
@@ -58,7 +59,7 @@ def _target(  # noqa: PLR0913 - one for each way to name a point
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", shell_complete=resource_paths)
 @click.option("--to", help="a time: RFC 3339, '10 minutes ago', 'today 10:41'")
 @click.option("--before", metavar="LSN", help="the moment just before a commit, see `suspects`")
 @click.option("--latest", is_flag=True, help="the latest possible moment")

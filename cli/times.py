@@ -135,7 +135,10 @@ def parse_since(text: str, now: datetime, zone: tzinfo) -> datetime:
     try:
         moment = _before(now, lambda: parse_span(text))
     except ValueError:
-        return parse_moment(text, now, zone)
+        try:
+            return parse_moment(text, now, zone)
+        except RefusedError as error:
+            raise RefusedError(f"{error}; or a span, as in 2h or 90m") from None
     return max(moment, _OLDEST)
 
 

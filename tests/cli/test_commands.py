@@ -1,8 +1,13 @@
 """The command's exit codes and its one-sentence errors."""
 
-import pytest
+from pathlib import Path
 
-from cli.main import call
+import pytest
+import yaml
+from click.shell_completion import ShellComplete
+
+from cli.main import call, refloat
+from tests.client.scripted import CATALOG
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +37,14 @@ def test_help_is_printed_for_every_command(capsys: pytest.CaptureFixture[str]) -
 def test_completion_is_printed_for_each_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["completion", "bash"]) == 0
     assert "_REFLOAT_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_resource_path_is_completed_from_the_catalog(tmp_path: Path) -> None:
+    (tmp_path / "refloat.yaml").write_text(yaml.safe_dump(CATALOG))
+    typed = ["--catalog", str(tmp_path / "refloat.yaml"), "restore"]
+
+    found = ShellComplete(refloat, {}, "refloat", "_X").get_completions(typed, "shop/production/o")
+    none = ShellComplete(refloat, {}, "refloat", "_X").get_completions(["restore"], "shop/")
+
+    assert [item.value for item in found] == ["shop/production/orders"]
+    assert none == []
