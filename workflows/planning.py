@@ -151,7 +151,7 @@ def incident_of(
     """
     target = request.target
     if request.incident_at is not None:
-        return Incident(request.incident_at, "as given")
+        return Incident(request.incident_at, "the moment given with --incident-at")
     recoverable_to = examination.recoverable_to
     if request.mode is Mode.DRILL and recoverable_to is not None and point.time is not None:
         behind = max(timedelta(), examination.examined_at - recoverable_to)

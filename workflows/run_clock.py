@@ -73,13 +73,13 @@ class RunClock:
             moment = at_risk_at(self.started, self.rto, workflow.now(), self.estimates, self.phases)
             if workflow.now() >= moment:
                 break
-            await self._until(moment, turn, "objective at risk")
+            await self._until(moment, turn, "watch the objective")
         if self.stopped_at is None and workflow.now() < deadline:
             self.note(
                 f"objective at risk: {show_span(workflow.now() - self.started)} of "
                 f"{show_span(self.rto)} used, about {show_span(self._rest())} to go"
             )
-            await self._until(deadline, None, "objective missed")
+            await self._until(deadline, None, "watch the objective, at risk")
         if self.stopped_at is None:
             self.note(f"objective missed: {show_span(self.rto)} passed at {show_time(deadline)}")
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from sandbox.layout import choose_root
 from tests.station import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -137,10 +139,8 @@ def fetch(address: str) -> tuple[int, bytes]:
         return 0, b""
 
 
-def type_at_terminal(
-    box: Box, command: list[str], answer: bytes = b"y\n", within: float = 150
-) -> tuple[int, str]:
-    """Run a command at a terminal, answer what it asks; return exit code and screen."""
+def type_at_terminal(box: Box, *command: str, within: float = 150) -> tuple[int, str]:
+    """Run a command at a terminal and say yes to what it asks; return exit code and screen."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, cwd=box.folder, env=box.environment
@@ -148,16 +148,16 @@ def type_at_terminal(
     os.close(slave)
     screen, deadline = b"", time.monotonic() + within
     try:
-        while time.monotonic() < deadline:
+        while select.select([master], [], [], max(deadline - time.monotonic(), 0))[0]:
             try:
-                told = os.read(master, 4096)
-            except OSError:  # Linux tells the end of a terminal so
-                told = b""
-            if not told:
+                shown = os.read(master, 4096)
+            except OSError:  # how Linux tells that the other end has closed
                 break
-            screen += told
+            if not shown:
+                break
+            screen += shown
             if _QUESTION.search(screen):
-                os.write(master, answer)
+                os.write(master, b"y\n")
                 screen += b"\n"
         return process.wait(timeout=10), screen.decode()
     finally:
@@ -198,29 +198,30 @@ def require_silence(folder: Path, within: float = 5.0) -> None:
     assert found == {}
 
 
-def choose_ports(root: Path) -> dict[str, int]:
+def choose_ports(root: Path) -> None:
     """Choose the ports of a sandbox that is to be, so that tests side by side never meet."""
     first = free_ports(16)
     names = ("database", "temporal", "web", "shop", "first")
     ports = {name: first + number for number, name in enumerate(names)} | {"last": first + 15}
     root.mkdir(parents=True, exist_ok=True)
     (root / "ports.json").write_text(json.dumps(ports))
-    return ports
 
 
 @contextmanager
-def empty_box() -> Iterator[Box]:
+def empty_box(mode: int = 0o755) -> Iterator[Box]:
     """Hold a folder for a sandbox; afterwards neither folder nor process is left of it."""
     folder = Path(tempfile.mkdtemp(prefix="refloat-e2e-"))
-    folder.chmod(0o755)
+    folder.chmod(mode)
     box = Box(folder)
-    choose_ports(box.root)
+    root, _ = choose_root(box.root)
+    choose_ports(root)
     try:
         yield box
     finally:
         box.run(box.python, "-m", "cli", "sandbox", "down", "--purge")
-        kill_all(folder)
-        shutil.rmtree(folder)
+        for path in {folder, root}:
+            kill_all(path)
+            shutil.rmtree(path, ignore_errors=not path.exists())
 
 
 @contextmanager

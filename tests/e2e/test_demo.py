@@ -7,7 +7,7 @@ import pytest
 
 from providers.local.servers import port_in_use
 from tests.e2e.box import Box, empty_box, require_silence, told
-from tests.e2e.ordinary import as_ordinary_user
+from tests.e2e.newcomer import as_ordinary_user, with_clone
 
 
 def _number(pattern: str, screen: str) -> int:
@@ -28,7 +28,8 @@ def _play(box: Box, root: Path, disaster: str) -> str:
     assert _number(r"now: (\d+)", screen) >= before
     assert _number(r"the whole demo took (\d+) s", screen) < 60
     assert "<svg" in (root / "report.html").read_text()
-    require_silence(box.folder)
+    for path in (box.folder, root.resolve()):
+        require_silence(path)
     ports = box.ports
     assert [port for port in range(ports["database"], ports["last"]) if port_in_use(port)] == []
     return screen
@@ -46,9 +47,15 @@ def test_the_demo_brings_a_dropped_table_back_and_does_so_again_in_the_same_fold
 
 
 @pytest.mark.slow
-def test_the_demo_brings_a_server_back_whose_disk_is_gone() -> None:
-    with empty_box() as box:
+def test_the_demo_brings_a_lost_disk_back_from_a_home_that_nobody_else_may_enter() -> None:
+    with empty_box(mode=0o700) as mine:
+        box = with_clone(mine)
         screen = _play(box, box.root, "disk")
+        held = box.root.resolve()
+        box.refloat("sandbox", "down", "--purge")
+
+        assert not box.root.is_symlink()
+        assert not held.exists()
 
     assert "rm -rf" in screen
 
