@@ -32,7 +32,9 @@ _QUESTION = re.compile(rb"\[y/N\]: ?$")
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Return what a command sees: nothing of the tests but where programs and sources are."""
+    kept = ("LD_LIBRARY_PATH", "TMPDIR")  # an interpreter may need the one, a machine the other
     return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
         "PYTHONPATH": str(REPOSITORY),

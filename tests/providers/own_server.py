@@ -199,6 +199,11 @@ class OwnServer:
         return {name: (self.configuration / name).read_bytes() for name in NAMES.values()}
 
 
+def require_nothing_left(made: Station) -> None:
+    """Wait until nothing is left but what is kept; a reader's copy lives for a moment."""
+    wait_for("nothing to be left over", lambda: not made.leftovers(), within=15)
+
+
 @contextmanager
 def own_station(
     binaries: Binaries,

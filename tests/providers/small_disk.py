@@ -1,8 +1,9 @@
 """Scenarios on a small file system of their own, run as a program in a mount namespace.
 
-`python small_disk.py SCENARIO` prints one JSON document; `run` starts it as root or as anybody.
+`python small_disk.py SCENARIO PORT` prints one JSON document; `run` starts it as root or as anybody.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -15,13 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import tests.station
 from domain.checks import Verdict
 from domain.errors import RecoveryError
 from domain.recovery import RecoveryPoint
 from domain.resources import Mode
 from providers.local.binaries import installed
 from tests.providers.own_server import installations
-from tests.station import Station, no_progress, now, station, wait_for
+from tests.station import Station, free_ports, no_progress, now, station, wait_for
 
 MIB = 2**20
 _AS_ROOT = ("unshare", "--mount")
@@ -44,7 +46,7 @@ def run(scenario: str) -> dict[str, Any]:
     """Run a scenario in a mount namespace and return what it told."""
     project = Path(__file__).parents[2]
     done = subprocess.run(
-        [*namespace(), sys.executable, __file__, scenario],
+        [*namespace(), sys.executable, __file__, scenario, str(free_ports(24))],
         capture_output=True,
         text=True,
         check=False,
@@ -274,4 +276,7 @@ SCENARIOS = {
 }
 
 if __name__ == "__main__":
+    tests.station._GIVEN = itertools.count(
+        int(sys.argv[2])
+    )  # ports that our parent gives nobody else
     print(json.dumps(SCENARIOS[sys.argv[1]](), default=str))

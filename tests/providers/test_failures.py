@@ -27,7 +27,7 @@ from domain.errors import (
     ServerFailedError,
     WalDamagedError,
 )
-from domain.recovery import RecoveryPoint, RestoreHandle, TargetKind
+from domain.recovery import RecoveryPoint, RecoveryWindow, RestoreHandle, TargetKind
 from domain.resources import Mode, ProtectedResource, SqlCheck
 from domain.values import show_time
 from providers.local.archive import Archive
@@ -36,16 +36,12 @@ from providers.local.provider import databases
 from providers.local.receiver import Receiver, slot_of
 from providers.local.wal import parse_lsn
 from tests.providers import small_disk
-from tests.providers.own_server import installations, own_station
+from tests.providers.own_server import installations, own_station, require_nothing_left
 from tests.station import Station, no_progress, now, wait_for
 
 needs_namespace = pytest.mark.skipif(
     not small_disk.possible(), reason="this machine gives this account no mount namespace"
 )
-
-
-def _require_nothing_left(made: Station) -> None:
-    wait_for("nothing to be left over", lambda: not made.leftovers(), within=15)
 
 
 def _require_failure(
@@ -59,7 +55,7 @@ def _require_failure(
     with pytest.raises(error, match=told):
         _complete(made, point, handle)
     made.discard(handle)
-    _require_nothing_left(made)
+    require_nothing_left(made)
 
 
 def _complete(made: Station, point: RecoveryPoint, handle: RestoreHandle) -> None:
@@ -189,7 +185,7 @@ def test_a_program_that_crashes_is_not_taken_for_a_damaged_backup(shared: Statio
         crashing.transfer(shared.resource, point, handle, no_progress)
 
     shared.discard(handle)
-    _require_nothing_left(shared)
+    require_nothing_left(shared)
 
 
 # targets
@@ -250,7 +246,7 @@ def test_a_time_in_a_gap_is_refused_with_both_bounds(fresh: Station) -> None:
     restored = fresh.restore(fresh.at(early), Mode.DRILL)
     assert len(fresh.sql("select id from grown", restored.handle.server)) == 3
     fresh.discard(restored.handle)
-    _require_nothing_left(fresh)
+    require_nothing_left(fresh)
 
 
 # files of the archive
@@ -289,7 +285,7 @@ def test_a_wrong_or_missing_key_is_named(shared: Station) -> None:
         with pytest.raises(error, match=told):
             shared.provider.recovery.transfer(resource, point, handle, no_progress)
         shared.discard(handle)
-    _require_nothing_left(shared)
+    require_nothing_left(shared)
 
 
 def _tampered(backup: bytes) -> tuple[bytes, str]:
@@ -369,7 +365,7 @@ def test_a_damaged_record_in_the_archive_ends_a_restore_past_it_and_none_before(
         restored = shared.restore(early, Mode.DRILL)
         assert restored.replayed_to
         shared.discard(restored.handle)
-    _require_nothing_left(shared)
+    require_nothing_left(shared)
 
 
 def test_a_record_that_arrived_damaged_is_told_by_health_and_refused(fresh: Station) -> None:
@@ -379,6 +375,7 @@ def test_a_record_that_arrived_damaged_is_told_by_health_and_refused(fresh: Stat
     lsn = _insert_marked(fresh)
     fresh.sql("select pg_switch_wal()")
     fresh.sql("insert into grown values (2)")
+    [(behind,)] = fresh.sql("select pg_current_wal_insert_lsn()::text")
     number = fresh.archive.segments.number(lsn)
     path = wait_for("the finished segment", lambda: _finished(fresh.archive, number))
     path.write_bytes(_damage(fresh, number, lsn, path.read_bytes()))
@@ -389,16 +386,36 @@ def test_a_record_that_arrived_damaged_is_told_by_health_and_refused(fresh: Stat
     wait_for(
         "health to tell it", lambda: f"damaged: {name}" in " ".join(small_disk.problems(fresh))
     )
-    [window] = fresh.provider.points.windows(fresh.resource)
-    assert "ends at a damaged record" in window.note
-    for refused in (fresh.latest, lambda: fresh.at(now() - timedelta(milliseconds=100))):
-        with pytest.raises(
-            (WalDamagedError, RecoveryPointUnreachableError), match=r"damaged|closes"
-        ):
-            refused()
-    restored = fresh.restore(early, Mode.DRILL)
-    fresh.discard(restored.handle)
-    _require_nothing_left(fresh)
+    before = _require_a_new_window_after_the_gap(fresh)
+    assert "ends at a damaged record" in before.note
+    with pytest.raises(RecoveryPointUnreachableError, match="outside of what the archive holds"):
+        fresh.resolve(kind=TargetKind.BEFORE_LSN, lsn=behind)
+    _require_restorable(fresh, early)
+    require_nothing_left(fresh)
+
+
+def _require_a_new_window_after_the_gap(made: Station) -> RecoveryWindow:
+    """Wait for the base backup that opens a window after a gap; return the window before it."""
+
+    def windows() -> list[RecoveryWindow]:
+        found = made.provider.points.windows(made.resource)
+        return sorted(found, key=lambda one: one.opens_at) if len(found) > 1 else []
+
+    before, after = wait_for("a new window", windows)
+    with pytest.raises(RecoveryPointUnreachableError, match="in a gap of the archive"):
+        made.at(before.closes_at + (after.opens_at - before.closes_at) / 2)
+    return before
+
+
+def _require_restorable(made: Station, early: RecoveryPoint) -> None:
+    """Restore to a point before a gap, and to the latest one after it."""
+    made.sql("insert into grown values (9)")
+    made.wait_archived()
+    for point, expected in ((early, []), (made.latest(), [(9,)])):
+        restored = made.restore(point, Mode.DRILL)
+        found = made.sql("select id from grown where id = 9", restored.handle.server)
+        made.discard(restored.handle)
+        assert found == expected
 
 
 def _finished(archive: Archive, number: int) -> Path | None:
@@ -468,7 +485,7 @@ def test_a_killed_receiver_is_started_again_without_a_hole(fresh: Station) -> No
     restored = fresh.restore(fresh.latest(), Mode.DRILL)
     assert fresh.sql("select count(*) from grown where id = 7", restored.handle.server) == [(3,)]
     fresh.discard(restored.handle)
-    _require_nothing_left(fresh)
+    require_nothing_left(fresh)
 
 
 def _let_go(made: Station) -> str:
@@ -493,7 +510,7 @@ def test_a_dropped_slot_is_made_again_while_the_server_has_the_log(fresh: Statio
     restored = fresh.restore(fresh.latest(), Mode.DRILL)
     assert fresh.sql("select id from grown where id = 7", restored.handle.server) == [(7,)]
     fresh.discard(restored.handle)
-    _require_nothing_left(fresh)
+    require_nothing_left(fresh)
 
 
 @contextmanager
@@ -530,22 +547,11 @@ def test_a_slot_that_lost_its_log_is_named_and_a_new_window_opens_after_the_gap(
     early = fresh.latest()
     with _nobody_receiving(fresh):
         _lose_slot(fresh)
-    wait_for("the lost slot to be told", _told(fresh, "slot", "lost"), within=15)
 
-    wait_for("a new window", lambda: len(fresh.provider.points.windows(fresh.resource)) == 2)
-    before, after = sorted(
-        fresh.provider.points.windows(fresh.resource), key=lambda one: one.opens_at
-    )
-    with pytest.raises(RecoveryPointUnreachableError, match="in a gap of the archive"):
-        fresh.at(before.closes_at + (after.opens_at - before.closes_at) / 2)
-    fresh.sql("insert into grown values (9)")
-    fresh.wait_archived()
-    for point, expected in ((early, []), (fresh.latest(), [(9,)])):
-        restored = fresh.restore(point, Mode.DRILL)
-        found = fresh.sql("select id from grown where id = 9", restored.handle.server)
-        fresh.discard(restored.handle)
-        assert found == expected
-    _require_nothing_left(fresh)
+    wait_for("the gap to be told", _told(fresh, "gap: log segments"))
+    _require_a_new_window_after_the_gap(fresh)
+    _require_restorable(fresh, early)
+    require_nothing_left(fresh)
 
 
 # checks that prove nothing

@@ -18,6 +18,7 @@ from tests.providers.own_server import (
     installations,
     named,
     own_station,
+    require_nothing_left,
 )
 from tests.station import Station, no_progress, now, wait_for
 from tests.writer import writing
@@ -131,7 +132,7 @@ def test_a_server_of_ones_own_is_restored_cut_over_and_released(binaries: Binari
             within=15,
         )
         assert own.sql("select count(*) from stock", "warehouse") == [(2,)]
-        assert made.leftovers() == []
+        require_nothing_left(made)
 
 
 def _restore_after(made: Station, moment: datetime) -> RestoredResource:
@@ -259,4 +260,4 @@ def test_tablespaces_are_refused_before_a_backup_begins() -> None:
                 made.resource, key="k" * 16, name="", progress=no_progress
             )
 
-        assert made.leftovers() == []
+        require_nothing_left(made)
