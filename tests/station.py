@@ -61,7 +61,9 @@ def wait_for(what: str, true: Callable[[], Any], within: float = 30.0) -> Any:
         time.sleep(0.05)
 
 
-_GIVEN = itertools.count(20000 + (os.getpid() * 137) % 9000)
+_BLOCK = 2800  # ports for each of the processes that test at once
+_FIRST = 20000 + _BLOCK * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4)
+_OFFSETS = itertools.count((os.getpid() * 137) % _BLOCK)
 _GIVING = threading.Lock()
 
 
@@ -69,8 +71,8 @@ def free_ports(count: int) -> int:
     """Return the first of `count` neighbouring free ports that this process never gave before."""
     with _GIVING:
         while True:
-            ports = [next(_GIVEN) for _ in range(count)]
-            if not any(port_in_use(port) for port in ports):
+            ports = [_FIRST + next(_OFFSETS) % _BLOCK for _ in range(count)]
+            if ports[-1] - ports[0] == count - 1 and not any(port_in_use(port) for port in ports):
                 return ports[0]
 
 

@@ -1,13 +1,14 @@
 """One server's archive: sealed log segments, base backups and kept points, and what they reach."""
 
 import os
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import zstandard
 
-from domain.errors import BackupDamagedError, WalMissingError
+from domain.errors import BackupDamagedError, WalDamagedError, WalMissingError
 from providers.local.crypto import Sealed, seal, unseal
 from providers.local.layout import (
     Layout,
@@ -239,6 +240,7 @@ class Archive:
             content = zstandard.ZstdDecompressor().decompress(
                 packed, max_output_size=self.segments.size
             )
+            self._require_own(number, content)
         elif plain is not None:
             content = self._open_segment(number, plain)
         else:
@@ -248,6 +250,27 @@ class Archive:
             )
         # the receiver may be filling a new segment up to its size at this moment
         (target / name).write_bytes(content.ljust(self.segments.size, b"\0"))
+
+    def _require_own(self, number: int, content: bytes) -> None:
+        """Hold the header of the first page against what the segment should be.
+
+        Raises:
+            WalDamagedError: it is of another cluster, or another segment.
+        """
+        record, name = self.record, self.segments.name(number)
+        start, system = struct.unpack_from("=Q8xQ", content, 8)
+        if record is not None and str(system) != record.system_identifier:
+            raise WalDamagedError(
+                f"log segment {name} of {self.server} is of another cluster (system identifier "
+                f"{system}, not {record.system_identifier}); bring the right file back to "
+                f"{self.sealed(number).parent}, or choose a point before it"
+            )
+        if start != number * self.segments.size:
+            raise WalDamagedError(
+                f"the file of log segment {name} of {self.server} holds "
+                f"{self.segments.name(start // self.segments.size)}; bring the right file back to "
+                f"{self.sealed(number).parent}, or choose a point before it"
+            )
 
     def _open_segment(self, number: int, plain: Path) -> bytes:
         try:
@@ -260,6 +283,10 @@ class Archive:
                 ) from None
             return finished.read_bytes()
 
+    def _damaged(self, number: int) -> bool:
+        summary = self.summary(number)
+        return summary is not None and bool(summary.damage)
+
     def stretches(self) -> list[Stretch]:
         """Return the runs of log without a hole that begin with a base backup."""
         present = sorted({*self.stored(), *self.tail()})
@@ -271,7 +298,7 @@ class Archive:
             last = self.segments.number(backup.start_lsn)
             if last not in held:
                 continue
-            while last + 1 in held:
+            while last + 1 in held and not self._damaged(last):
                 last += 1
             if last >= self.segments.number(backup.stop_lsn):
                 found.setdefault(last, []).append(backup)

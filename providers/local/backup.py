@@ -29,7 +29,7 @@ from providers.local.config import Account
 from providers.local.crypto import key_id, seal, unseal
 from providers.local.layout import held, put_in_place, write_record
 from providers.local.processes import own_mark, sweep
-from providers.local.programs import address, login, named_failure
+from providers.local.programs import address, disk_named, login, named_failure
 from providers.local.records import BackupRecord, ServerRecord
 from providers.local.sql import Session, as_moment, connect, describe_settings, one
 from providers.local.wal import tidy_lsn
@@ -81,6 +81,7 @@ class BackupTaker:
         unfinished = target.with_name(f"{UNFINISHED}{own_mark()}-{target.name}")
         try:
             with (
+                disk_named(f"write the base backup {target}"),
                 unfinished.open("wb") as sink,
                 login(self.secrets, self.connection) as environment,
                 self._keeping_log(),
@@ -373,6 +374,11 @@ def verify(binaries: Binaries, data: Path) -> None:
         check=False,
         env={**os.environ, "LC_ALL": "C"},
     )
+    if done.returncode < 0:
+        raise ServerFailedError(
+            f"{binaries['pg_verifybackup']} crashed (signal {-done.returncode}), so the unpacked base "
+            "backup is not verified; name another installation as `binaries` of the provider"
+        )
     if done.returncode != 0:
         first = next(iter((done.stderr or done.stdout).strip().splitlines()), "no word")
         raise BackupDamagedError(

@@ -71,8 +71,10 @@ def _folders(explicit: Path | None) -> Iterator[Path]:
 
 def installed(explicit: Path | None = None) -> list[Binaries]:
     """Return every installation found, the preferred one first."""
-    found = []
+    found: list[Binaries] = []
     for folder in _folders(explicit):
+        if any(known.folder.resolve() == folder.resolve() for known in found):
+            continue
         version = _version(folder) if (folder / "postgres").exists() else None
         if version is not None:
             found.append(Binaries(folder=folder, version=version))

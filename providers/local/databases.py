@@ -330,7 +330,7 @@ def _backup(archive: Archive, backup_id: str) -> BackupRecord:
 def _complete_configuration(data: Path, known: Configuration) -> None:
     """Write the configuration files that some systems keep outside of the data directory."""
     conf = data / "postgresql.conf"
-    if not conf.exists():
+    if not conf.exists() or "config_file" in known.outside:
         lines = [
             f"{name} = '{value.replace(chr(39), chr(39) * 2)}'"
             for name, value in sorted(known.settings.items())
@@ -338,7 +338,7 @@ def _complete_configuration(data: Path, known: Configuration) -> None:
         ]
         conf.write_text("# from the settings noted with the backup\n" + "\n".join(lines) + "\n")
     hba = data / "pg_hba.conf"
-    if not hba.exists():
+    if not hba.exists() or "hba_file" in known.outside:
         hba.write_text((known.hba or "host all all 127.0.0.1/32 scram-sha-256") + "\n")
     ident = data / "pg_ident.conf"
     if not ident.exists():

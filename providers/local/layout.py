@@ -24,11 +24,15 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-        target.write(text)
-        target.flush()
-        os.fchmod(target.fileno(), mode)
-        os.fsync(target.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+            target.write(text)
+            target.flush()
+            os.fchmod(target.fileno(), mode)
+            os.fsync(target.fileno())
+    except OSError:
+        unfinished.unlink()
+        raise
     put_in_place(unfinished, path)
 
 

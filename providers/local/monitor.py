@@ -24,6 +24,7 @@ from providers.local.wal import parse_lsn
 BEAT = 0.7
 _LOG = logging.getLogger("refloat.monitor")
 _SAFE = timedelta(seconds=1)
+_GIVEN_UP = timedelta(seconds=60)  # a receiver that confirmed nothing for so long is started anew
 _KEPT_BEATS = timedelta(minutes=15)
 
 _BEAT_SQL = b"insert into refloat.heartbeat (at) values (clock_timestamp())"
@@ -106,6 +107,7 @@ class Monitor(threading.Thread):
             at, self._complete_lsn = self._marks.pop(0)
             self._complete_to = at - _SAFE
         lag = now - self._marks[0][0] if self._marks else timedelta()
+        of.stalled = received is not None and lag > _GIVEN_UP
         problem = of.problem
         if received is None:
             problem = problem or "no receiver is connected: the archive stands still"

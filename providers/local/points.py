@@ -1,6 +1,7 @@
 """What a local database can be restored to, and which exact point a target names."""
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +20,7 @@ from domain.recovery import (
     require_reachable,
 )
 from domain.resources import ProtectedResource
-from domain.values import show_span, show_time
+from domain.values import show_bytes, show_span, show_time
 from providers.local.archive import Archive, Stretch
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
@@ -97,6 +98,7 @@ class LocalPoints(RecoveryPoints):
                 f"{show_span(status.lag)} behind the server at {status.server_lsn}"
             )
         problems += self._holes(archive)
+        problems += self._cramped(archive)
         if status and status.backup_problem:
             problems.append(f"the last base backup failed: {status.backup_problem}")
         if not backups:
@@ -117,6 +119,15 @@ class LocalPoints(RecoveryPoints):
             newest_backup_at=backups[-1].completed_at if backups else None,
             stored_bytes=stored_bytes(archive) if archive.folder.exists() else 0,
         )
+
+    @staticmethod
+    def _cramped(archive: Archive) -> list[str]:
+        """Tell a disk that the next segments do not fit on; it may be too full for any record."""
+        if archive.record is None:
+            return []
+        free, needed = shutil.disk_usage(archive.folder).free, 2 * archive.segments.size
+        told = f"no room on the disk of {archive.folder}: {show_bytes(free)} left; free some"
+        return [told] if free < needed else []
 
     @staticmethod
     def _holes(archive: Archive) -> list[str]:

@@ -103,7 +103,8 @@ class LocalPreflight(Preflight):
         )
 
     def _place(self, backup: BackupRecord, point: RecoveryPoint) -> Iterator[Finding]:
-        needed = int(point.restored_bytes * _ROOM_FACTOR) + point.log_bytes
+        # the log is staged, and lies in the new server's own folder as well once it is replayed
+        needed = int(point.restored_bytes * _ROOM_FACTOR) + 2 * point.log_bytes
         free = room(self.config)
         yield _finding(
             "room on the disk",

@@ -87,6 +87,15 @@ def named_failure(what: str, told: str) -> RecoveryError:
     return ServerFailedError(f"{what}: {last}")
 
 
+@contextmanager
+def disk_named(what: str) -> Iterator[None]:
+    """Turn what the operating system says of a file into the domain's error."""
+    try:
+        yield
+    except OSError as error:
+        raise named_failure(what, f"{error.strerror}: {error.filename or 'a file'}") from error
+
+
 def run(what: str, command: Sequence[str], environment: dict[str, str] | None = None) -> str:
     """Run a program to its end and return what it printed.
 

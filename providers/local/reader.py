@@ -12,6 +12,7 @@ from domain.recovery import CommitMark, RecoveryWindow, Suspect
 from providers.local.archive import Archive, Stretch
 from providers.local.binaries import Binaries
 from providers.local.processes import own_mark, sweep
+from providers.local.programs import disk_named
 from providers.local.records import ArchiveStatus
 from providers.local.wal import LogSummary, Reading, Summing, commit_of, parse_lsn
 
@@ -29,8 +30,9 @@ def readable(archive: Archive, first: int, last: int, master: bytes) -> Iterator
     with TemporaryDirectory(
         prefix=f"{READING}{own_mark()}-", dir=archive.spool, ignore_cleanup_errors=True
     ) as folder:
-        for number in range(first, last + 1):
-            archive.unpack(number, Path(folder), master)
+        with disk_named(f"read the log of {archive.server} in {archive.spool}"):
+            for number in range(first, last + 1):
+                archive.unpack(number, Path(folder), master)
         yield Path(folder)
 
 

@@ -1,6 +1,7 @@
 """Keeps one server's log arriving and sealed: the receiver process, its slot, the sealing."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -44,6 +45,7 @@ class Following:
     stop: threading.Event = field(default_factory=threading.Event)
     current: bool = False
     fenced: bool = False
+    stalled: bool = False
     problem: str = ""
     backup_problem: str = ""
 
@@ -69,7 +71,10 @@ class Receiver:
         self._log_read = 0
 
     def tick(self) -> None:
-        """Start the process when it does not run."""
+        """Start the process when it does not run; end one that does nothing, which holds up commits."""
+        if self.following.stalled:
+            self.following.stalled = False
+            self.daemon.tell(signal.SIGKILL)
         if self.daemon.pid is not None or time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + 1.0
@@ -89,6 +94,7 @@ class Receiver:
         with connect(of.server, of.resource.connection, of.secrets) as session:
             self._require_same_cluster(session)
             self._require_slot(session, anew="already been removed" in said)
+        self._empty_unfinished()
         environment = passfile(of.archive.spool, of.secrets, of.resource.connection)
         self._log_read = self.daemon.log.stat().st_size if self.daemon.log.exists() else 0
         self.daemon.start(
@@ -107,6 +113,15 @@ class Receiver:
             ],
             environment=environment,
         )
+
+    def _empty_unfinished(self) -> None:
+        """Empty a segment that a full disk cut short while it was allocated: it holds nothing yet.
+
+        The receiver would refuse to start beside it, for ever.
+        """
+        for path in self.following.archive.spool.glob("*.partial"):
+            if 0 < path.stat().st_size < self.following.archive.segments.size:
+                os.truncate(path, 0)  # not removed: a reader may have just listed it
 
     def _last_words(self) -> str:
         """Return what the process that has ended said, and tell it as the problem."""
@@ -163,11 +178,11 @@ class Receiver:
             "select wal_status = 'lost', active_pid from pg_replication_slots where slot_name = %s",
             [slot],
         ).fetchone()
-        if row is not None and (row[0] or anew):
+        lost = anew or (row is not None and bool(row[0]))
+        if row is not None and lost:
             session.execute("select pg_drop_replication_slot(%s)", [slot])
-            row = None
-        if row is None:
-            if anew or of.archive.tail():
+        if row is None or lost:
+            if lost:  # else the server may still have what comes next: go on where the spool ends
                 seal_what_arrived(LogReader(of.archive, of.binaries, of.master))
             session.execute("select pg_create_physical_replication_slot(%s, true)", [slot])
 

@@ -124,6 +124,7 @@ class Configuration(Value):
 
     settings: dict[str, str]
     hba: str
+    outside: tuple[str, ...] = ()
 
 
 class SnapshotRecord(Value):

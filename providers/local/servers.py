@@ -1,5 +1,6 @@
 """Servers on this machine: records, creation, start arguments, and what their logs say went wrong."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,12 +8,14 @@ from pathlib import Path
 
 from domain.errors import (
     CatalogError,
+    DiskFullError,
     NotOursError,
     PortTakenError,
 )
 from domain.resources import ProtectedResource
 from providers.local.config import LocalConfig
 from providers.local.layout import Layout, locked, read_record, write_record
+from providers.local.programs import disk_named
 from providers.local.records import (
     CurrentRecord,
     Desired,
@@ -34,7 +37,14 @@ class Servers:
 
     def write(self, record: ServerRecord) -> ServerRecord:
         """Write a record for the supervisor to act on."""
-        write_record(self.layout.server(record.name) / "server.json", record)
+        folder = self.layout.server(record.name)
+        try:
+            with disk_named(f"write the record of {record.name}"):
+                write_record(folder / "server.json", record)
+        except DiskFullError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only an empty one goes
+            raise
         return record
 
     def status(self, name: str) -> ServerStatus | None:

@@ -137,9 +137,17 @@ def describe_settings(session: Session) -> Configuration:
             "array_to_string(options, ' ')) from pg_hba_file_rules where error is null "
             "order by line_number"
         ).fetchall()
+        outside = session.execute(
+            "select name from pg_settings where name in ('config_file', 'hba_file', 'ident_file') "
+            "and setting not like current_setting('data_directory') || '/%'"
+        ).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         return Configuration(settings=settings, hba="")
-    return Configuration(settings=settings, hba="\n".join(str(rule) for (rule,) in rules))
+    return Configuration(
+        settings=settings,
+        hba="\n".join(str(rule) for (rule,) in rules),
+        outside=tuple(str(name) for (name,) in outside),
+    )
 
 
 def shown(name: str, value: str) -> str:

@@ -100,6 +100,8 @@ def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
         "logging_collector": "off",
         "log_destination": "stderr",
         "data_directory": str(folder / "data"),
+        "hba_file": str(folder / "data" / "pg_hba.conf"),
+        "ident_file": str(folder / "data" / "pg_ident.conf"),
         "external_pid_file": "",
         **record.settings,
     }
@@ -123,6 +125,8 @@ def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
             "recovery_target_action": "promote",
             "recovery_target_timeline": "current",
             "recovery_init_sync_method": "syncfs" if Path("/proc").exists() else "fsync",
+            "recovery_end_command": "",
+            "archive_cleanup_command": "",
             "restore_command": _restore_command(folder / "wal"),
         }
     return [part for name, value in own.items() for part in ("-c", f"{name}={value}")]
