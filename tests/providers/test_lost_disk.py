@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from activities.steps import Examination
 from client.recoveries import new_request
 from domain.recovery import Target, TargetKind
 from providers.local.receiver import slot_of
 from tests.station import Station, no_progress, now, station, wait_for
 from tests.writer import writing
-from workflows.planning import loss_of
+from workflows.planning import incident_of, loss_of
 
 LATEST = Target(kind=TargetKind.LATEST)
 
@@ -41,7 +42,9 @@ def _bring_back(made: Station, at: datetime) -> timedelta:
     made.provider.cutover.protect(made.resource, restored.handle, no_progress)
     made.provider.cutover.promote(made.resource, restored.handle)
     made.provider.cutover.release(made.resource)
-    loss = loss_of(new_request(made.resource, LATEST, incident_at=at), point, point.time, None)
+    request = new_request(made.resource, LATEST, incident_at=at)
+    examined = Examination(findings=(), recoverable_to=None, examined_at=now())
+    loss = loss_of(incident_of(request, point, examined), point.time)
     assert loss is not None
     return loss
 
