@@ -1,5 +1,7 @@
 """Base backups: streamed, compressed and sealed on the way out, unpacked and verified on the way in."""
 
+import contextlib
+import fcntl
 import os
 import queue
 import re
@@ -146,6 +148,7 @@ class BackupTaker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            bufsize=0,  # compression takes whatever has come; a buffer would only copy it
         )
         assert process.stdout is not None
         assert process.stderr is not None
@@ -323,7 +326,8 @@ def unpack(
 
 def _feed_tar(tar: str, plain: Iterable[bytes], target: Path, account: Account) -> None:
     process = subprocess.Popen(
-        [tar, "-xf", "-", "-C", str(target)],
+        # in records as large as the pipe: by tar's own 10 KiB it takes nearly twice as long
+        [tar, "-b", "512", "-xf", "-", "-C", str(target)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -334,6 +338,7 @@ def _feed_tar(tar: str, plain: Iterable[bytes], target: Path, account: Account) 
     )
     assert process.stdin is not None
     assert process.stderr is not None
+    _widen(process.stdin.fileno())
     try:
         for piece in plain:
             process.stdin.write(piece)
@@ -352,6 +357,12 @@ def _feed_tar(tar: str, plain: Iterable[bytes], target: Path, account: Account) 
         _close_quietly(process.stdin.close)
     if code != 0:
         raise named_failure("unpack the base backup", told)
+
+
+def _widen(pipe: int) -> None:
+    """Make a pipe hold more than 64 KiB where the system lets us: fewer changes of process."""
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _READ)
 
 
 def _close_quietly(close: Callable[[], None]) -> None:

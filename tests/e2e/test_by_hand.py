@@ -189,7 +189,7 @@ def _replays(box: Box, server: str) -> bool:
 def _is_promoted(box: Box, server: str) -> bool:
     """Return whether a new server has ended its recovery; the worker hears of it a moment later."""
     log = box.root / "databases" / "orders" / "servers" / server / "server.log"
-    return log.exists() and "archive recovery complete" in log.read_text()
+    return log.exists() and "ready to accept connections" in log.read_text()
 
 
 @pytest.mark.slow
