@@ -81,7 +81,7 @@ def check(session: Session) -> int:
     if session.json:
         session.document({"catalog": str(session.path), "resources": [one.path for one in found]})
     else:
-        session.say(f"{session.path}: valid, {len(found)} resources")
+        session.say(f"{session.path}: valid, {len(found)} resource{'' if len(found) == 1 else 's'}")
     return 0
 
 

@@ -28,7 +28,7 @@ from providers.local.archive import Archive
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.layout import Layout, locked, remove_tree
-from providers.local.servers import Servers
+from providers.local.servers import Servers, port_in_use
 from providers.local.starting import create_server
 from sandbox.console import say
 from sandbox.layout import LOCK, RESOURCE, Ports, SandboxLayout
@@ -74,6 +74,9 @@ def _up(layout: SandboxLayout) -> None:
     began = time.monotonic()
     ports = layout.prepare()
     servers = local_servers(layout)
+    programs = Programs(layout, ports)
+    if programs.keeper.pid is None and programs.supervisor.pid is None:
+        _require_free_ports(layout, ports, servers, programs)
     if servers.tenures() is None:
         say("creating a PostgreSQL server with continuous, encrypted archiving …")
         binaries = locate(servers.layout.config)
@@ -85,7 +88,6 @@ def _up(layout: SandboxLayout) -> None:
             "refloat",
             layout.secret("refloat.password"),
         )
-    programs = Programs(layout, ports)
     if programs.keeper.pid is None:
         programs.keeper.start(
             [sys.executable, "-m", "sandbox", "keep", "--root", str(layout.root)],
@@ -95,8 +97,10 @@ def _up(layout: SandboxLayout) -> None:
     logs = layout.root / "logs"
     wait_until("Temporal", lambda: answers(ports.temporal), 60, logs / "temporal.log")
     wait_until("PostgreSQL", lambda: _admin_answers(layout, servers), 60, logs / "supervisor.log")
-    _seed(layout, servers)
-    wait_until("the shop", lambda: shop_is_healthy(ports), 60, logs / "supervisor.log")
+    if _seed(layout, servers):
+        wait_until("the shop", lambda: shop_is_healthy(ports), 60, logs / "supervisor.log")
+    elif not _comes_back(ports):
+        say("the shop is not healthy: its data may be damaged, see `recovery-point suspects` below")
     wait_until("the first base backup", lambda: _has_backup(servers), 120, logs / "supervisor.log")
     _first_snapshot(layout)
     _tell(layout, time.monotonic() - began)
@@ -131,12 +135,45 @@ def _admin_answers(layout: SandboxLayout, servers: Servers) -> bool:
     return True
 
 
-def _seed(layout: SandboxLayout, servers: Servers) -> None:
-    """Make role, database and tables of the shop, once."""
+def _require_free_ports(
+    layout: SandboxLayout, ports: Ports, servers: Servers, programs: Programs
+) -> None:
+    """Refuse to start while a stranger listens where we would; what still runs of ours is none.
+
+    Raises:
+        RefusedError: naming the port.
+    """
+    wanted = {"the shop": ports.shop}
+    if programs.temporal.pid is None:
+        wanted |= {"Temporal": ports.temporal, "Temporal's web page": ports.web}
+    if servers.tenures() is None:
+        wanted["PostgreSQL"] = ports.database
+    taken = [f"{port} ({what})" for what, port in wanted.items() if port_in_use(port)]
+    ours = any(layout.root.glob("applications/*/application.pid")) and wanted["the shop"]
+    taken = [told for told in taken if not (ours and told.startswith(str(ports.shop)))]
+    if taken:
+        raise RefusedError(
+            f"another program listens on port {', '.join(taken)} of this machine; end it, or start "
+            "a sandbox in another folder with --root"
+        )
+
+
+def _comes_back(ports: Ports) -> bool:
+    """Return whether the shop becomes healthy within some seconds."""
+    deadline = time.monotonic() + 15
+    while not shop_is_healthy(ports):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _seed(layout: SandboxLayout, servers: Servers) -> bool:
+    """Make role, database and tables of the shop, once; return whether this was the time."""
     with _admin(layout, servers, "postgres") as session:
         known = session.execute("select 1 from pg_database where datname = 'shop'").fetchone()
         if known:
-            return
+            return False
         verifier = session.pgconn.encrypt_password(
             layout.secret("shop.password").encode(), b"shop", b"scram-sha-256"
         ).decode()
@@ -144,6 +181,7 @@ def _seed(layout: SandboxLayout, servers: Servers) -> None:
         session.execute("create database shop")
     with _admin(layout, servers, "shop") as session:
         session.execute(ORDERS_SQL)
+    return True
 
 
 def shop_is_healthy(ports: Ports) -> bool:

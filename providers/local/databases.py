@@ -191,8 +191,9 @@ class LocalRecovery(ResourceRecovery):
                 16,
             )
         stopped = [line for line in log.splitlines() if "recovery stopping" in line]
-        begun_anew = record.aim is None or timeline > record.aim.timeline
-        if row[1] is None or not begun_anew:
+        data = layout_data(self.config, resource, handle)
+        switch = _switch_point(data, timeline)
+        if switch is None or (record.aim is not None and timeline <= record.aim.timeline):
             raise PointNotReachedError(
                 f"{handle.server}: it started without recovery, as if its signal file had been "
                 "missing, so it holds the base backup and not the point; it is not used"
@@ -200,12 +201,12 @@ class LocalRecovery(ResourceRecovery):
         return RestoredResource(
             handle=handle,
             ready_at=datetime.now(UTC),
-            replayed_to=tidy_lsn(str(row[1])),
+            replayed_to=tidy_lsn(switch[0]),
             last_replayed_commit_at=as_moment(row[2]),
             timeline=timeline,
             stopped_because=stopped[-1].partition("LOG:")[2].strip()
             if stopped
-            else f"replay ended at {row[1]}",
+            else f"the timeline begins {switch[1]}",
             version=str(row[3]),
         )
 
@@ -316,6 +317,24 @@ class _Staging(threading.Thread):
             raise named_failure("stage the log", f"{self.error.strerror}: {self.error.filename}")
         if self.error is not None:
             raise self.error
+
+
+def layout_data(config: LocalConfig, resource: ProtectedResource, handle: RestoreHandle) -> Path:
+    """Return the data directory of a run's server."""
+    return Servers(Layout(config, resource.instance)).data(handle.server)
+
+
+def _switch_point(data: Path, timeline: int) -> tuple[str, str] | None:
+    """Return where and why a timeline begins, as recovery itself noted; None where none ended here.
+
+    The note outlives a crash after the promotion, which what the server remembers does not.
+    """
+    try:
+        noted = (data / "pg_wal" / f"{timeline:08X}.history").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    lines = [line.split("\t") for line in noted.splitlines() if line.strip() and line[0] != "#"]
+    return (lines[-1][1], lines[-1][-1]) if lines else None
 
 
 def _backup(archive: Archive, backup_id: str) -> BackupRecord:

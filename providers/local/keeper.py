@@ -59,16 +59,12 @@ class ServerKeeper:
         if not (self.folder / "data" / "PG_VERSION").exists():
             self._tell("lost", None, record.generation, "its data directory is gone")
             return
-        failed_recovering = (
-            record.aim is not None
-            and known is not None
-            and known.state in {"running", "failed"}
-            and known.generation == record.generation
-        )
-        if failed_recovering:
-            code = self.daemon.exit_code
+        code = self.daemon.exit_code
+        same = known is not None and known.generation == record.generation
+        gave_up = same and (code or 0) > 0 and self.daemon.ended
+        if record.aim is not None and (gave_up or (same and known and known.state == "failed")):
             self._tell("failed", None, record.generation, "it stopped while recovering", code)
-            return
+            return  # by itself: killed, or gone with the machine, it is started again and goes on
         if time.monotonic() >= self._not_before:
             self._start(record)
 

@@ -85,6 +85,7 @@ class Daemon:
         self.pidfile, self.log = pidfile, log
         self._child: subprocess.Popen[bytes] | None = None
         self.exit_code: int | None = None
+        self.ended = False
 
     @property
     def pid(self) -> int | None:
@@ -93,7 +94,7 @@ class Daemon:
             self.exit_code = self._child.poll()
             if self.exit_code is None:
                 return self._child.pid
-            self._child = None
+            self._child, self.ended = None, True
         known = read_record(self.pidfile, PidRecord)
         return known.pid if known is not None and is_running(known) else None
 
@@ -121,7 +122,7 @@ class Daemon:
                 extra_groups=account.groups if account else None,
             )
         _STARTED.append(self._child)
-        self.exit_code = None
+        self.exit_code, self.ended = None, False
         identity = identity_of(self._child.pid) or "ended"
         write_record(self.pidfile, PidRecord(pid=self._child.pid, identity=identity))
         return self._child.pid
