@@ -50,7 +50,7 @@ def _bring_back(made: Station, at: datetime) -> timedelta:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("durability", "times"), [("bounded-loss", 20), ("zero-loss", 8)])
+@pytest.mark.parametrize(("durability", "times"), [("bounded-loss", 20), ("zero-loss", 6)])
 def test_a_lost_disk_costs_less_than_two_seconds_and_nothing_with_zero_loss(
     durability: str, times: int
 ) -> None:
