@@ -157,7 +157,9 @@ class BackupTaker:
         listener.start()
         counted = _Counted(process.stdout, total, "back up", progress)
         try:
-            packed = zstandard.ZstdCompressor(level=1).read_to_iter(  # the library only calls read
+            packed = zstandard.ZstdCompressor(
+                level=1, threads=2
+            ).read_to_iter(  # the library only calls read
                 cast("IO[bytes]", counted), read_size=_READ, write_size=_READ
             )
             sealed = seal(packed, sink, self.master)
