@@ -30,7 +30,7 @@ from providers.local.reader import LogReader
 from providers.local.records import BackupRecord, ServerRecord, SnapshotRecord, Tenure
 from providers.local.retention import stored_bytes
 from providers.local.servers import Servers
-from providers.local.spans import Span, told
+from providers.local.spans import Span, as_snapshot, told
 from providers.local.sql import connect, one
 from providers.local.supervisor import supervisor_alive
 from providers.local.wal import parse_lsn
@@ -389,16 +389,3 @@ class LocalPoints(RecoveryPoints):
                 if tenure.since <= suspect.at <= (tenure.until or suspect.at)
             ]
         return sorted(found, key=lambda suspect: suspect.at, reverse=True)
-
-
-def as_snapshot(record: SnapshotRecord) -> Snapshot:
-    """Return what the outside sees of a kept point."""
-    return Snapshot(
-        id=record.id,
-        taken_at=record.taken_at,
-        lsn=record.lsn,
-        source=record.server,
-        name=record.name,
-        size_bytes=record.stored_bytes,
-        proven=record.proof is not None,
-    )

@@ -13,8 +13,9 @@ from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keys import backup_key
 from providers.local.layout import Layout
-from providers.local.points import LocalPoints, as_snapshot
+from providers.local.points import LocalPoints
 from providers.local.records import SnapshotRecord
+from providers.local.spans import as_snapshot
 from providers.local.sql import connect, one
 from providers.local.wal import parse_lsn, tidy_lsn
 from providers.secrets.references import Secrets

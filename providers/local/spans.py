@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.recovery import RecoveryWindow, Suspect
+from domain.recovery import RecoveryWindow, Snapshot, Suspect
 from providers.local.archive import Stretch
 from providers.local.reader import LogReader
-from providers.local.records import Tenure
+from providers.local.records import SnapshotRecord, Tenure
 from providers.local.wal import parse_lsn
 
 
@@ -32,3 +32,16 @@ def told(suspect: Suspect, spans: Sequence[Span]) -> str:
     """Return how a suspect is named where the logs of several servers hold its position."""
     servers = {span.reader.archive.server for span in spans if span.covers(suspect.lsn)}
     return suspect.lsn if servers == {suspect.source} else f"{suspect.source}@{suspect.lsn}"
+
+
+def as_snapshot(record: SnapshotRecord) -> Snapshot:
+    """Return what the outside sees of a kept point."""
+    return Snapshot(
+        id=record.id,
+        taken_at=record.taken_at,
+        lsn=record.lsn,
+        source=record.server,
+        name=record.name,
+        size_bytes=record.stored_bytes,
+        proven=record.proof is not None,
+    )
