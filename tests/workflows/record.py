@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import uuid
 from pathlib import Path
+from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
 from client.errors import RunEndedError
@@ -19,8 +21,21 @@ from tests.station import Station, station
 from tests.workflows.running import working
 
 HISTORIES = Path(__file__).parent / "histories"
+_MACHINE = {"stackTrace", "identity"}
 LATEST = Target(kind=TargetKind.LATEST)
 APPROVAL = {"approvers": ["alice"], "within": "1s"}
+
+
+def _keep(name: str, history: WorkflowHistory) -> None:
+    """Write a history without what tells of the machine it was recorded on."""
+    content = _stripped(json.loads(history.to_json()))
+    (HISTORIES / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _stripped(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {k: _stripped(v) for k, v in content.items() if k not in _MACHINE}
+    return [_stripped(one) for one in content] if isinstance(content, list) else content
 
 
 async def _run(
@@ -34,14 +49,13 @@ async def _run(
         await cancel(handle)
     with contextlib.suppress(RunEndedError):
         await await_report(handle)
-    (HISTORIES / f"{name}.json").write_text((await handle.fetch_history()).to_json())
+    _keep(name, await handle.fetch_history())
 
 
 async def _short(client: Client) -> None:
     async for execution in client.list_workflows("WorkflowType != 'DatabaseRestoreWorkflow'"):
         handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
-        name = execution.workflow_type
-        (HISTORIES / f"{name}.json").write_text((await handle.fetch_history()).to_json())
+        _keep(execution.workflow_type, await handle.fetch_history())
 
 
 async def _record(made: Station, temporal: WorkflowEnvironment) -> None:
