@@ -89,7 +89,6 @@ def backup(stage: Stage) -> Round:
     taker = BackupTaker(
         server=stage.server,
         archive=archive,
-        binaries=stage.engine.binaries,
         connection=stage.resource.connection,
         secrets=stage.secrets,
         master=stage.master,

@@ -15,13 +15,13 @@ from domain.errors import ProviderUnavailableError, WalMissingError
 from domain.recovery import Progress, RecoveryPoint
 from domain.resources import Connection
 from providers.local.archive import Archive
-from providers.local.backup import unpack, verify
 from providers.local.binaries import Binaries
 from providers.local.config import Account
 from providers.local.records import BackupRecord, RecoveryAim, ServerRecord
 from providers.local.server_log import failure_of, log_of, recent_log
 from providers.local.sql import connect, one
 from providers.local.starting import start_arguments
+from providers.local.unpacking import unpack, verify
 from providers.secrets.references import Secrets
 
 _POLL = 0.02

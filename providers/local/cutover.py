@@ -73,7 +73,6 @@ class LocalCutover(Cutover):
         taker = BackupTaker(
             server=record,
             archive=archive,
-            binaries=locate(self.config, record.major),
             connection=resource.connection,
             secrets=self.secrets,
             master=backup_key(resource, self.secrets),

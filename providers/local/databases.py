@@ -22,7 +22,6 @@ from domain.recovery import Progress, RecoveryPoint, RestoredResource, RestoreHa
 from domain.resources import Mode, ProtectedResource
 from domain.values import Value
 from providers.local.archive import Archive
-from providers.local.backup import unpack, verify
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
@@ -41,6 +40,7 @@ from providers.local.server_log import failure_of, recent_log
 from providers.local.servers import Servers
 from providers.local.sql import as_moment, connect, one
 from providers.local.supervisor import supervisor_alive
+from providers.local.unpacking import unpack, verify
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 

@@ -9,7 +9,6 @@ from domain.recovery import RecoveryPoint, Snapshot
 from domain.resources import ProtectedResource
 from providers.local.archive import Archive
 from providers.local.backup import BackupTaker
-from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keys import backup_key
 from providers.local.layout import Layout
@@ -46,7 +45,6 @@ class LocalSnapshots(Snapshots):
         taker = BackupTaker(
             server=server,
             archive=archive,
-            binaries=locate(self.config, server.major),
             connection=resource.connection,
             secrets=self.secrets,
             master=backup_key(resource, self.secrets),

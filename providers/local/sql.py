@@ -50,9 +50,14 @@ _MAY_BE_SECRET = re.compile(r"\.|secret|passw|token|passphrase|api_?key|credenti
 
 @contextmanager
 def connect(
-    server: ServerRecord, connection: Connection, secrets: Secrets, timeout: int = 5
+    server: ServerRecord,
+    connection: Connection,
+    secrets: Secrets,
+    timeout: int = 5,
+    *,
+    replication: bool = False,
 ) -> Iterator[Session]:
-    """Hold an autocommit session with a server.
+    """Hold an autocommit session with a server, for `replication` one of its replication protocol.
 
     Raises:
         ProviderUnavailableError: nobody answers, or the server still starts.
@@ -69,6 +74,7 @@ def connect(
             autocommit=True,
             application_name="refloat",
             client_encoding="UTF8",
+            replication="true" if replication else "false",
         )
     except psycopg.OperationalError as error:
         raise _refusal(server, str(error)) from None

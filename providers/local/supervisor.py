@@ -142,7 +142,6 @@ class InstanceSupervisor:
             taker = BackupTaker(
                 server=current,
                 archive=archive,
-                binaries=locate(self.config, current.major),
                 connection=self.resource.connection,
                 secrets=self.secrets,
                 master=backup_key(self.resource, self.secrets),
