@@ -26,9 +26,17 @@ from providers.local.binaries import locate
 from providers.local.config import LocalConfig
 from providers.local.keeper import ServerKeeper
 from providers.local.keys import backup_key
-from providers.local.layout import GONE, Layout, held, read_record, remove_tree, write_record
+from providers.local.layout import (
+    GONE,
+    Layout,
+    bring_to_disk,
+    held,
+    read_record,
+    remove_tree,
+    write_record,
+)
 from providers.local.processes import Daemon
-from providers.local.programs import named_failure
+from providers.local.programs import disk_named, named_failure
 from providers.local.records import (
     BackupRecord,
     Configuration,
@@ -113,6 +121,8 @@ class LocalRecovery(ResourceRecovery):
         done = read_record(folder / "transferred.json", Transferred)
         if done is None:
             self._fetch(resource, point, folder, progress)
+            with disk_named("bring the restored files to disk"):
+                bring_to_disk(folder)
             write_record(
                 folder / "transferred.json", Transferred(backup_id=point.backup_id, lsn=point.lsn)
             )

@@ -42,6 +42,11 @@ _SAID = (
         ProviderUnavailableError,
         "the server does not answer",
     ),
+    (
+        re.compile(r"checksum verification fail"),
+        ServerFailedError,
+        "a page of the server is damaged on its disk: restore to a time before it was, or repair it",
+    ),
 )
 
 

@@ -1,13 +1,11 @@
 """Unpacks a base backup: decrypted, decompressed and written at once, then held against its manifest."""
 
-import contextlib
-import fcntl
 import os
 import queue
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,37 +18,30 @@ from providers.local.archive import Archive
 from providers.local.binaries import Binaries
 from providers.local.config import Account
 from providers.local.crypto import unseal
-from providers.local.programs import named_failure
+from providers.local.extraction import extract
+from providers.local.programs import disk_named
 from providers.local.records import BackupRecord
 
 _READ = 1 << 20
+_TELL_EVERY = 8 << 20
 
 
-class _Counted:
-    """Reads from an iterator of pieces and tells the progress every 8 MiB."""
+class _Reader:
+    """Reads from an iterator of pieces."""
 
-    def __init__(self, pieces: Iterable[bytes], total: int, progress: ReportProgress) -> None:
-        self._pieces, self._total, self._progress = iter(pieces), total, progress
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
         self._left = b""
-        self._count = self._told = 0
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, none at the end."""
         if not self._left:
             self._left = next(self._pieces, b"")
         part, self._left = self._left[:size], self._left[size:]
-        self._count += len(part)
-        if self._count - self._told >= 8 * _READ:
-            self._told = self._count
-            self._progress(
-                Progress(
-                    what="unpack the base backup", done_bytes=self._count, total_bytes=self._total
-                )
-            )
         return part
 
 
-def _in_thread(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _in_thread(pieces: Iterator[bytes]) -> Generator[bytes]:
     """Yield `pieces`, which another thread makes ahead of us: both cores work."""
     ready: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=16)
     stop = threading.Event()
@@ -95,15 +86,12 @@ def unpack(
 ) -> None:
     """Unpack a base backup into the empty folder `target`, owned by the servers' account.
 
-    Decryption, decompression and writing overlap.
+    Decryption and decompression, writing, and bringing to disk overlap.
 
     Raises:
-        BackupDamagedError: the file is missing, or a chunk does not unseal.
+        BackupDamagedError: the file is missing, a chunk does not unseal, or what it holds is no backup.
         DiskFullError: the file system ran full.
     """
-    tar = shutil.which("tar")
-    if tar is None:
-        raise ServerFailedError("no program `tar` on this machine; install it to restore")
     stored = archive.backup_file(backup.id)
     try:
         source = stored.open("rb")
@@ -112,62 +100,23 @@ def unpack(
             f"base backup {backup.id} is listed but its file {stored} is missing; "
             "choose a point after another backup"
         ) from None
-    with source:
-        counted = _Counted(
-            _in_thread(unseal(source, master, stored.name)), backup.stored_bytes, progress
-        )
+    with source, disk_named("unpack the base backup"):
+        sealed = _Reader(unseal(source, master, stored.name))
         plain = zstandard.ZstdDecompressor().read_to_iter(  # the library only calls read
-            cast("IO[bytes]", counted), read_size=_READ, write_size=_READ
+            cast("IO[bytes]", sealed), read_size=_READ, write_size=_READ
         )
-        _feed_tar(tar, plain, target, account)
+        with closing(_in_thread(plain)) as pieces:
+            extract(_telling(pieces, backup.plain_bytes, progress), target, account)
 
 
-def _feed_tar(tar: str, plain: Iterable[bytes], target: Path, account: Account) -> None:
-    process = subprocess.Popen(
-        # in records as large as the pipe: by tar's own 10 KiB it takes nearly twice as long
-        [tar, "-b", "512", "-xf", "-", "-C", str(target)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
-        user=account.uid,
-        group=account.gid,
-        extra_groups=account.groups,
-    )
-    assert process.stdin is not None
-    assert process.stderr is not None
-    _widen(process.stdin.fileno())
-    try:
-        for piece in plain:
-            process.stdin.write(piece)
-        process.stdin.close()
-        told = process.stderr.read().decode(errors="replace")
-        code = process.wait()
-    except BrokenPipeError:
-        told = process.stderr.read().decode(errors="replace")
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        process.stderr.close()
-        _close_quietly(process.stdin.close)
-    if code != 0:
-        raise named_failure("unpack the base backup", told)
-
-
-def _widen(pipe: int) -> None:
-    """Make a pipe hold more than 64 KiB where the system lets us: fewer changes of process."""
-    with contextlib.suppress(AttributeError, OSError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _READ)
-
-
-def _close_quietly(close: Callable[[], None]) -> None:
-    try:
-        close()
-    except BrokenPipeError:
-        return  # tar ended first and told why on its error output
+def _telling(pieces: Iterable[bytes], total: int, progress: ReportProgress) -> Iterator[bytes]:
+    """Yield `pieces` and tell the progress every 8 MiB, in the thread that began the work."""
+    count = 0
+    for piece in pieces:
+        before, count = count, count + len(piece)
+        if count // _TELL_EVERY > before // _TELL_EVERY:
+            progress(Progress(what="unpack the base backup", done_bytes=count, total_bytes=total))
+        yield piece
 
 
 def verify(binaries: Binaries, data: Path) -> None:
