@@ -1,8 +1,7 @@
 """Base backups: streamed from a server, compressed and sealed on the way into its archive."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +9,19 @@ from pathlib import Path
 import zstandard
 from psycopg.abc import Buffer
 
-from domain.errors import UnsupportedResourceError
+from domain.errors import AccessDeniedError, ProviderUnavailableError, UnsupportedResourceError
 from domain.provider import ReportProgress
 from domain.recovery import CommitMark, Progress
 from domain.resources import Connection
 from providers.local.archive import Archive
 from providers.local.crypto import Sealed, key_id, seal
+from providers.local.flushing import flushing, new_file
 from providers.local.layout import held, put_in_place, write_record
 from providers.local.processes import own_mark, sweep
 from providers.local.programs import disk_named
 from providers.local.records import BackupRecord, ServerRecord
 from providers.local.sql import Session, as_moment, connect, describe_settings, one
+from providers.local.starting import socket_of
 from providers.local.stream import OLDEST, BackupStream
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
@@ -93,19 +94,34 @@ class BackupTaker:
         try:
             with (
                 disk_named(f"write the base backup {target}"),
-                unfinished.open("wb") as sink,
+                flushing() as flusher,
+                new_file(unfinished, 0o600, flusher) as sink,
                 self._keeping_log(),
-                connect(self.server, self.connection, self.secrets, replication=True) as session,
+                self._replication() as session,
             ):
                 stream = BackupStream(session, self.server.name, told)
                 sealed = seal(_compressed(stream.pieces()), sink, self.master)
                 sink.flush()
-                os.fsync(sink.fileno())
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
         put_in_place(unfinished, target)
         return stream, sealed
+
+    @contextmanager
+    def _replication(self) -> Iterator[Session]:
+        """Hold a replication connection, by the server's own socket if it lets us in."""
+        nearest = socket_of(self.archive.layout.server(self.server.name), self.server.port)
+        with ExitStack() as held:
+            session = None
+            if self.server.managed and nearest is not None and nearest.exists():
+                near = self.server.model_copy(update={"host": str(nearest.parent)})
+                with suppress(AccessDeniedError, ProviderUnavailableError):
+                    session = held.enter_context(self._connected(near))
+            yield session or held.enter_context(self._connected(self.server))
+
+    def _connected(self, server: ServerRecord) -> AbstractContextManager[Session]:
+        return connect(server, self.connection, self.secrets, replication=True)
 
     @contextmanager
     def _keeping_log(self) -> Iterator[None]:

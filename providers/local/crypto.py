@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -35,6 +35,13 @@ class Sealed:
     sha256: str
 
 
+class Sink(Protocol):
+    """What takes bytes, all that it is given."""
+
+    def write(self, content: bytes, /) -> int:
+        """Write all of `content`."""
+
+
 def key_id(master: bytes) -> str:
     """Return a short public name for a key, from which nothing of the key can be learnt."""
     derived = HKDF(hashes.SHA256(), 8, None, b"refloat-key-id").derive(master)
@@ -56,7 +63,7 @@ def _even(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
     yield bytes(pending)
 
 
-def seal(parts: Iterable[bytes], target: BinaryIO, master: bytes) -> Sealed:
+def seal(parts: Iterable[bytes], target: Sink, master: bytes) -> Sealed:
     """Write `parts` encrypted to `target` and return the sizes and the ciphertext's digest."""
     salt, prefix = os.urandom(16), os.urandom(7)
     header = _HEADER.pack(MAGIC, CHUNK, salt, prefix, bytes.fromhex(key_id(master)))
@@ -75,7 +82,7 @@ def seal(parts: Iterable[bytes], target: BinaryIO, master: bytes) -> Sealed:
 
 
 def _write_chunk(  # noqa: PLR0913, PLR0917 - the parts of one chunk of the format
-    target: BinaryIO,
+    target: Sink,
     digest: "hashlib._Hash",
     cipher: AESGCM,
     prefix: bytes,

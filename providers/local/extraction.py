@@ -4,19 +4,13 @@ The program `tar` does the same behind a pipe, whose copies cost a third of the 
 """
 
 import os
-import queue
 import tarfile
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from domain.errors import BackupDamagedError
 from providers.local.config import Account
-
-_FLUSH_EVERY = 64 << 20
-_WAITING = 8  # files of which a part waits to be brought to disk: the writer waits for the disk
+from providers.local.flushing import Flusher, flushing, new_file
 
 
 def extract(pieces: Iterable[bytes], target: Path, account: Account) -> None:
@@ -30,7 +24,7 @@ def extract(pieces: Iterable[bytes], target: Path, account: Account) -> None:
     """
     source = _Source(iter(pieces))
     os.chown(target, os.geteuid(), os.getegid())
-    with _flushing() as flusher:
+    with flushing() as flusher:
         while (header := source.exactly(tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
             member = _member(header)
             path = target / member.name
@@ -58,22 +52,11 @@ def _member(header: bytes) -> tarfile.TarInfo:
     return member
 
 
-def _write(source: "_Source", member: tarfile.TarInfo, path: Path, flusher: "_Flusher") -> None:
-    made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode & 0o777)
-    with os.fdopen(made, "wb", buffering=0) as sink:
-        unflushed = 0
+def _write(source: "_Source", member: tarfile.TarInfo, path: Path, flusher: Flusher) -> None:
+    with new_file(path, member.mode & 0o777, flusher) as sink:
         for part in source.parts(member.size):
-            _write_whole(sink, part)
-            unflushed += len(part)
-            if unflushed >= _FLUSH_EVERY:
-                flusher.bring_to_disk(sink.fileno())
-                unflushed = 0
+            sink.write(part)
     source.exactly(-member.size % tarfile.BLOCKSIZE)
-
-
-def _write_whole(sink: FileIO, part: memoryview) -> None:
-    while part:
-        part = part[sink.write(part) :]
 
 
 class _Source:
@@ -97,47 +80,3 @@ class _Source:
     def exactly(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
         return b"".join(self.parts(size))
-
-
-class _Flusher(threading.Thread):
-    """Brings files to disk while others are written, so that the server need not wait for it."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self._waiting: queue.Queue[int | None] = queue.Queue(_WAITING)
-        self._failed: OSError | None = None
-
-    def bring_to_disk(self, descriptor: int) -> None:
-        """Ask for it; the file may be closed meanwhile."""
-        self._waiting.put(os.dup(descriptor))
-
-    def run(self) -> None:
-        """Flush one after the other, until told to end."""
-        while (descriptor := self._waiting.get()) is not None:
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                self._failed = error
-            finally:
-                os.close(descriptor)
-
-    def finish(self) -> None:
-        """Wait for what was asked.
-
-        Raises:
-            OSError: the disk did not take a file.
-        """
-        self._waiting.put(None)
-        self.join()
-        if self._failed is not None:
-            raise self._failed
-
-
-@contextmanager
-def _flushing() -> Iterator[_Flusher]:
-    flusher = _Flusher()
-    flusher.start()
-    try:
-        yield flusher
-    finally:
-        flusher.finish()

@@ -109,6 +109,9 @@ class BackupStream:
         told = 0
         while True:
             size, message = self._connection.get_copy_data(1)
+            if size == 0:
+                self._connection.consume_input()  # what has come since; cheaper than to wait for it
+                size, message = self._connection.get_copy_data(1)
             if size > 0:
                 self.count += size
                 yield message

@@ -21,6 +21,7 @@ from domain.recovery import Progress
 from providers.local.config import Account
 from providers.local.crypto import unseal
 from providers.local.extraction import extract
+from providers.local.starting import socket_of
 from providers.local.unpacking import unpack
 from tests.providers.own_server import require_nothing_left
 from tests.station import Station, station
@@ -138,6 +139,46 @@ def test_a_cancelled_backup_ends_at_once_and_leaves_nothing(filled: Station) -> 
         raise StoppedError("the run was cancelled")
 
     _require_failed_backup(filled, StoppedError, "cancelled", _at_half(cancel))
+
+
+def _backup_comes_from(made: Station, key: str) -> list[tuple[Any, ...]]:
+    """Take a base backup; return the address that its connection comes from, None for a socket."""
+    seen: list[tuple[Any, ...]] = []
+
+    def look() -> None:
+        seen.extend(
+            made.sql(
+                "select host(client_addr) from pg_stat_activity where backend_type = 'walsender' "
+                "and query like 'BASE_BACKUP%'"
+            )
+        )
+
+    _snapshot(made, key, _at_half(look))
+    return seen
+
+
+def test_a_backup_comes_through_the_socket_and_where_that_is_barred_over_tcp(
+    filled: Station,
+) -> None:
+    rules = filled.servers.data(filled.servers.current().name) / "pg_hba.conf"
+    before = rules.read_text(encoding="utf-8")
+
+    assert _backup_comes_from(filled, "c" * 16) == [(None,)]
+    rules.write_text(f"local all all reject\nlocal replication all reject\n{before}")
+    filled.sql("select pg_reload_conf()")
+    try:
+        assert _backup_comes_from(filled, "d" * 16) == [("127.0.0.1",)]
+    finally:
+        rules.write_text(before)
+        filled.sql("select pg_reload_conf()")
+
+
+def test_a_socket_is_only_asked_for_where_the_system_can_name_it(tmp_path: Path) -> None:
+    assert socket_of(Path("/var/lib/refloat/one"), 5432) == Path(
+        "/var/lib/refloat/one/.s.PGSQL.5432"
+    )
+    assert socket_of(tmp_path / ("long" * 30), 5432) is None
+    assert socket_of(Path("/srv/with, comma"), 5432) is None
 
 
 def _archive(*members: tuple[str, bytes, bytes]) -> bytes:
