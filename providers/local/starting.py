@@ -115,7 +115,7 @@ def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
         "data_directory": str(folder / "data"),
         "hba_file": str(folder / "data" / "pg_hba.conf"),
         "ident_file": str(folder / "data" / "pg_ident.conf"),
-        "external_pid_file": "",
+        "external_pid_file": str(folder / "external.pid"),  # empty, the server would complain
         **record.settings,
     }
     if record.major >= 15:  # noqa: PLR2004 - the first major with archive modules
