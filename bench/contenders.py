@@ -98,7 +98,7 @@ def backup(stage: Stage) -> Round:
     sync(archive.folder)
     took = time.perf_counter() - began
     (archive.folder / "backups" / f"{taken.id}.json").unlink()
-    archive.backup_file(taken.id).unlink()
+    archive.backups.file(taken.id).unlink()
     return {Measure.BACKUP: took}
 
 

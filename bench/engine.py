@@ -147,9 +147,9 @@ def _stage_log(source: Source, staged: Path) -> None:
     archive, segments = source.archive, source.archive.segments
     last = segments.number(source.point.lsn)
     for number in range(segments.number(source.backup.start_lsn), last + 1):
-        archive.unpack(number, staged, source.master)
+        archive.log.unpack(number, staged, source.master)
     with suppress(WalMissingError):  # where a record may go on
-        archive.unpack(last + 1, staged, source.master)
+        archive.log.unpack(last + 1, staged, source.master)
 
 
 def _tell_nobody(_progress: Progress) -> None:

@@ -160,7 +160,7 @@ class Stage:
     def source(self) -> Source:
         """What a restore to the point reads."""
         archive = self.archive
-        [backup] = [one for one in archive.backups() if one.id == self.point.backup_id]
+        [backup] = [one for one in archive.backups.all() if one.id == self.point.backup_id]
         return Source(archive, backup, self.point, self.master)
 
     def load(self, scale: int) -> None:
@@ -192,7 +192,7 @@ class Stage:
 
     def _is_protected(self) -> bool:
         with suppress(ProviderUnavailableError):
-            return bool(self.archive.backups() and self.archive.stretches())
+            return bool(self.archive.backups.all() and self.archive.stretches())
         return False
 
     def _resolve(self, lsn: str) -> RecoveryPoint | None:

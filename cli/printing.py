@@ -18,7 +18,7 @@ from domain.report import (
     RunStatus,
     Scope,
 )
-from domain.resources import ProtectedResource
+from domain.resources import Mode, ProtectedResource
 from domain.values import show_bytes, show_span, show_time
 
 _MARKS = {
@@ -200,10 +200,18 @@ def status_lines(status: RunStatus) -> Iterator[str]:
         yield f"  {show_time(event.at)} {event.what}"
 
 
+def _headline(report: RunReport) -> str:
+    if report.outcome is not Outcome.DONE:
+        return report.outcome.value.upper()
+    done, proven = (
+        ("DRILL DONE", "DRILL PASSED") if report.mode is Mode.DRILL else ("RESTORED", "RESTORED")
+    )
+    return proven if report.passed else f"{done}, BUT NOT EVERY VERDICT PASSED"
+
+
 def report_lines(report: RunReport) -> Iterator[str]:
     """Yield a report: the verdict first, then what it rests on."""
-    what = {Outcome.DONE: "RESTORED" if report.passed else "RESTORED, BUT NOT EVERY VERDICT PASSED"}
-    yield f"{what.get(report.outcome, report.outcome.value.upper())}: {report.resource} ({report.mode.value})"
+    yield f"{_headline(report)}: {report.resource} ({report.mode.value})"
     if report.failure:
         yield f"  {report.failure}"
     for one in report.objectives:

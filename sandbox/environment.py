@@ -194,7 +194,7 @@ def shop_is_healthy(ports: Ports) -> bool:
 
 
 def _has_backup(servers: Servers) -> bool:
-    return bool(Archive(servers.layout, servers.current().name).backups())
+    return bool(Archive(servers.layout, servers.current().name).backups.all())
 
 
 def _first_snapshot(layout: SandboxLayout) -> None:

@@ -35,7 +35,7 @@ projects:
             backups: {{retention: 14d, max_age: 26h, key: "file:secrets/backup.key"}}
             checks:
               - {{name: orders are there, query: "select count(*) from shop.orders", at_least: 1}}
-              - {{name: every order has an amount, query: "select count(*) from shop.orders where amount is null", equals: "0"}}
+              - {{name: every order has an amount, query: "select count(*) from shop.orders where amount is null or amount <= 0", equals: "0"}}
             connection: {{database: shop, user: refloat, password: "file:secrets/refloat.password"}}
             consumers: [checkout]
         applications:

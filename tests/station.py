@@ -199,7 +199,7 @@ class Station:
     def wait_protected(self) -> None:
         """Wait for the first base backup with its log."""
         wait_for("the server", self.answers)
-        wait_for("a base backup", self.archive.backups)
+        wait_for("a base backup", self.archive.backups.all)
         wait_for("its log", self.archive.stretches)
 
     def wait_archived(self, lsn: str | None = None) -> None:

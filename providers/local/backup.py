@@ -16,7 +16,7 @@ from domain.resources import Connection
 from providers.local.archive import Archive
 from providers.local.crypto import Sealed, key_id, seal
 from providers.local.flushing import flushing, new_file
-from providers.local.layout import held, put_in_place, write_record
+from providers.local.layout import held, put_in_place
 from providers.local.processes import own_mark, sweep
 from providers.local.programs import disk_named
 from providers.local.records import BackupRecord, ServerRecord
@@ -47,7 +47,7 @@ class BackupTaker:
             RecoveryError: named from what the server said.
         """
         with held(self.archive.folder / "backup.lock", f"the base backup of {self.server.name}"):
-            done = [backup for backup in self.archive.backups() if backup.id == backup_id]
+            done = [backup for backup in self.archive.backups.all() if backup.id == backup_id]
             return done[0] if done else self._take(backup_id, progress)
 
     def _take(self, backup_id: str, progress: ReportProgress) -> BackupRecord:
@@ -65,8 +65,8 @@ class BackupTaker:
             progress(Progress(what="back up", done_bytes=count, total_bytes=total))
 
         started = datetime.now(UTC)
-        stream, sealed = self._write(self.archive.backup_file(backup_id), told)
-        self.archive.store_configuration(backup_id, configuration, self.master)
+        stream, sealed = self._write(self.archive.backups.file(backup_id), told)
+        self.archive.backups.store_configuration(backup_id, configuration, self.master)
         record = BackupRecord(
             id=backup_id,
             server=self.server.name,
@@ -83,7 +83,7 @@ class BackupTaker:
             version=version,
             last_commit=newest,
         )
-        write_record(self.archive.folder / "backups" / f"{backup_id}.json", record)
+        self.archive.backups.write(record)
         return record
 
     def _write(self, target: Path, told: Callable[[int], None]) -> tuple[BackupStream, Sealed]:

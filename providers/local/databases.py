@@ -155,7 +155,7 @@ class LocalRecovery(ResourceRecovery):
         account.own(*staged.iterdir())
         progress(Progress(what="verify the unpacked files"))
         verify(locate(self.config, backup.major), data)
-        _complete_configuration(data, archive.configuration(backup.id, master))
+        _complete_configuration(data, archive.backups.configuration(backup.id, master))
         (data / "recovery.signal").touch()
         account.own(*(path for path in data.iterdir() if path.is_file()))
 
@@ -309,9 +309,9 @@ class _Staging(threading.Thread):
             for number in range(self.first, self.last + 1):
                 if self.stop.is_set():
                     return
-                self.archive.unpack(number, self.target, self.master)
+                self.archive.log.unpack(number, self.target, self.master)
             with contextlib.suppress(WalMissingError):
-                self.archive.unpack(self.last + 1, self.target, self.master)
+                self.archive.log.unpack(self.last + 1, self.target, self.master)
         except (RecoveryError, OSError) as error:
             self.error = error
 
@@ -348,7 +348,7 @@ def _switch_point(data: Path, timeline: int) -> tuple[str, str] | None:
 
 
 def _backup(archive: Archive, backup_id: str) -> BackupRecord:
-    for backup in archive.backups():
+    for backup in archive.backups.all():
         if backup.id == backup_id:
             return backup
     raise WalMissingError(

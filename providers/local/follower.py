@@ -31,5 +31,6 @@ class Follower:
             self.receiver.stop()
             with contextlib.suppress(FileNotFoundError):
                 (
-                    self.following.archive.spool / f"pass-{self.following.resource.connection.user}"
+                    self.following.archive.log.spool
+                    / f"pass-{self.following.resource.connection.user}"
                 ).unlink()

@@ -76,7 +76,7 @@ class ServerKeeper:
         except RecoveryError as error:
             self._tell("failed", None, record.generation, str(error))
             return
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self._clear_locks()
         command = [
             binaries["postgres"],
             "-D",
@@ -89,6 +89,12 @@ class ServerKeeper:
             account=config.account,
         )
         self._tell("running", pid, record.generation)
+
+    def _clear_locks(self) -> None:
+        """Remove the locks of a server that is gone: after a power cut their pids are others'."""
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        for path in self.folder.glob(".s.PGSQL.*"):
+            path.unlink(missing_ok=True)
 
     def _halt(self, how: signal.Signals) -> None:
         pid = self._adopted()

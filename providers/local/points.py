@@ -84,7 +84,7 @@ class LocalPoints(RecoveryPoints):
     ) -> ArchiveHealth:
         """Return whether the archive of a server follows it, and what is wrong if not."""
         archive = Archive(Layout(self.config, resource.instance), server.name)
-        status, backups, now = archive.status(), archive.backups(), datetime.now(UTC)
+        status, backups, now = archive.status(), archive.backups.all(), datetime.now(UTC)
         problems = []
         if not supervisor_alive(self.config.root):
             problems.append("no supervisor runs: nothing is archived; start `refloat-supervisor`")
@@ -131,7 +131,7 @@ class LocalPoints(RecoveryPoints):
 
     @staticmethod
     def _holes(archive: Archive) -> list[str]:
-        present = sorted({*archive.stored(), *archive.tail()})
+        present = sorted({*archive.log.sealed_numbers(), *archive.log.tail()})
         holes = [
             f"gap: log segments {archive.segments.name(before + 1)} to "
             f"{archive.segments.name(after - 1)} are missing"
@@ -140,8 +140,8 @@ class LocalPoints(RecoveryPoints):
         ]
         damaged = [
             f"damaged: {archive.segments.name(number)}: {summary.damage}"
-            for number in archive.stored()
-            if (summary := archive.summary(number)) and summary.damage
+            for number in archive.log.sealed_numbers()
+            if (summary := archive.log.summary(number)) and summary.damage
         ]
         return holes + damaged
 
@@ -194,7 +194,7 @@ class LocalPoints(RecoveryPoints):
         """Return the kept points of every server of the instance, newest first."""
         layout = Layout(self.config, resource.instance)
         folders = (layout.stored / "archive").glob("*")
-        found = [one for folder in folders for one in Archive(layout, folder.name).snapshots()]
+        found = [one for folder in folders for one in Archive(layout, folder.name).snapshots.all()]
         return sorted(found, key=lambda one: one.taken_at, reverse=True)
 
     def snapshots(self, resource: ProtectedResource) -> Sequence[Snapshot]:
@@ -356,7 +356,7 @@ class LocalPoints(RecoveryPoints):
         backup, segments = usable[-1], reader.archive.segments
         number = segments.number(lsn)
         for needed in range(segments.number(backup.start_lsn), number + 1):
-            summary = reader.archive.summary(needed)
+            summary = reader.archive.log.summary(needed)
             if summary and summary.damage and needed < number:
                 raise WalDamagedError(
                     f"log segment {segments.name(needed)} is damaged ({summary.damage}); choose a "

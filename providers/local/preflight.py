@@ -46,7 +46,7 @@ class LocalPreflight(Preflight):
     ) -> Sequence[Finding]:
         """Return one finding per precondition."""
         archive = Archive(Layout(self.config, resource.instance), point.source)
-        backup = next((one for one in archive.backups() if one.id == point.backup_id), None)
+        backup = next((one for one in archive.backups.all() if one.id == point.backup_id), None)
         if backup is None:
             return [
                 _finding("base backup", point.backup_id, "gone", good=False, advice="plan again")
@@ -81,7 +81,7 @@ class LocalPreflight(Preflight):
                 good=False,
                 advice="make the key's reference readable where the worker runs",
             )
-        path = archive.backup_file(backup.id)
+        path = archive.backups.file(backup.id)
         size = path.stat().st_size if path.exists() else None
         yield _finding(
             "base backup",
@@ -92,7 +92,7 @@ class LocalPreflight(Preflight):
         )
         segments = archive.segments
         first, last = segments.number(backup.start_lsn), segments.number(point.lsn)
-        held_numbers = {*archive.stored(), *archive.tail()}
+        held_numbers = {*archive.log.sealed_numbers(), *archive.log.tail()}
         missing = [segments.name(n) for n in range(first, last + 1) if n not in held_numbers]
         yield _finding(
             "log segments",

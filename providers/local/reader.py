@@ -25,14 +25,14 @@ def readable(archive: Archive, first: int, last: int, master: bytes) -> Iterator
 
     Those after the first may be missing: a record that goes on there is then not read.
     """
-    archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep(archive.spool, READING)
+    archive.log.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sweep(archive.log.spool, READING)
     with TemporaryDirectory(
-        prefix=f"{READING}{own_mark()}-", dir=archive.spool, ignore_cleanup_errors=True
+        prefix=f"{READING}{own_mark()}-", dir=archive.log.spool, ignore_cleanup_errors=True
     ) as folder:
-        with disk_named(f"read the log of {archive.server} in {archive.spool}"):
+        with disk_named(f"read the log of {archive.server} in {archive.log.spool}"):
             for number in range(first, last + 1):
-                archive.unpack(number, Path(folder), master)
+                archive.log.unpack(number, Path(folder), master)
         yield Path(folder)
 
 
@@ -63,8 +63,8 @@ class LogReader:
         """
         segments, archive = self.archive.segments, self.archive
         last = number if last is None else last
-        follows = archive.holds(last + 1)
-        before = archive.summary(number - 1)
+        follows = archive.log.holds(last + 1)
+        before = archive.log.summary(number - 1)
         with readable(archive, number, last + follows, self.master) as folder:
             reading = Reading(self.binaries, folder, segments, number, last + follows)
             summing = Summing(archive.names(), before.creating if before else ())
@@ -92,10 +92,10 @@ class LogReader:
         What is the open end is decided once: a segment that is sealed meanwhile stays part of it.
         """
         for number in range(stretch.first, stretch.last + 1):
-            if not self.archive.sealed(number).exists():
+            if not self.archive.log.file(number).exists():
                 yield Summed(number, stretch.last, self.sum_up(number, last=stretch.last))
                 return
-            summary = self.archive.summary(number) or self.sum_up(number)
+            summary = self.archive.log.summary(number) or self.sum_up(number)
             yield Summed(number, number, summary)
 
     def window(self, stretch: Stretch, status: ArchiveStatus | None) -> RecoveryWindow | None:
@@ -154,7 +154,7 @@ class LogReader:
         """Yield the commits whose records begin in the segments of `summed`."""
         segments = self.archive.segments
         end = (summed.last + 1) * segments.size
-        until = summed.last + self.archive.holds(summed.last + 1)
+        until = summed.last + self.archive.log.holds(summed.last + 1)
         with readable(self.archive, summed.first, until, self.master) as folder:
             reading = Reading(
                 self.binaries, folder, segments, summed.first, until, ("Transaction",)

@@ -65,7 +65,7 @@ class Receiver:
 
     def __init__(self, following: Following) -> None:
         self.following = following
-        folder = following.archive.spool
+        folder = following.archive.log.spool
         self.daemon = Daemon(folder / "receiver.pid", folder / "receiver.log")
         self._not_before = 0.0
         self._log_read = 0
@@ -89,13 +89,13 @@ class Receiver:
 
     def _start(self) -> None:
         of = self.following
-        of.archive.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        of.archive.log.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         said = self._last_words()
         with connect(of.server, of.resource.connection, of.secrets) as session:
             self._require_same_cluster(session)
             self._require_slot(session, anew="already been removed" in said)
         self._empty_unfinished()
-        environment = passfile(of.archive.spool, of.secrets, of.resource.connection)
+        environment = passfile(of.archive.log.spool, of.secrets, of.resource.connection)
         self._log_read = self.daemon.log.stat().st_size if self.daemon.log.exists() else 0
         self.daemon.start(
             [
@@ -103,7 +103,7 @@ class Receiver:
                 "-d",
                 address(of.server, of.resource.connection, slot_of(of.server)),
                 "-D",
-                str(of.archive.spool),
+                str(of.archive.log.spool),
                 "-S",
                 slot_of(of.server),
                 "--no-password",
@@ -119,7 +119,7 @@ class Receiver:
 
         The receiver would refuse to start beside it, for ever.
         """
-        for path in self.following.archive.spool.glob("*.partial"):
+        for path in self.following.archive.log.spool.glob("*.partial"):
             if 0 < path.stat().st_size < self.following.archive.segments.size:
                 os.truncate(path, 0)  # not removed: a reader may have just listed it
 
@@ -194,11 +194,11 @@ class Receiver:
 def seal_what_arrived(reader: LogReader) -> None:
     """Seal every segment of a spool, the open one too: the log goes no further there."""
     archive = reader.archive
-    for number, path in sorted(archive.tail().items()):
-        if archive.sealed(number).exists():
+    for number, path in sorted(archive.log.tail().items()):
+        if archive.log.file(number).exists():
             path.unlink()
         else:
-            archive.store(number, path, reader.sum_up(number), reader.master)
+            archive.log.store(number, path, reader.sum_up(number), reader.master)
 
 
 class Sealer(threading.Thread):
@@ -228,7 +228,7 @@ class Sealer(threading.Thread):
         archive = self.following.archive
         if archive.record is None:
             return False
-        tail = archive.tail()
+        tail = archive.log.tail()
         finished = sorted(
             number
             for number, path in tail.items()
@@ -237,7 +237,7 @@ class Sealer(threading.Thread):
         if not finished:
             return False
         number = finished[0]
-        if archive.sealed(number).exists():
+        if archive.log.file(number).exists():
             tail[number].unlink()
             return True
         reader = LogReader(archive, self.following.binaries, self.following.master)
@@ -246,5 +246,5 @@ class Sealer(threading.Thread):
             if number + 2 not in tail:
                 return False  # a record goes on in the next segment, which has not arrived yet
             summary = summary.model_copy(update={"damage": f"breaks off at {summary.last_record}"})
-        archive.store(number, tail[number], summary, reader.master)
+        archive.log.store(number, tail[number], summary, reader.master)
         return True

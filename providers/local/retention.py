@@ -20,7 +20,9 @@ def backup_due(backups: Sequence[BackupRecord], policy: BackupPolicy, now: datet
 def _kept_by_policy(archive: Archive, policy: BackupPolicy, now: datetime) -> list[BackupRecord]:
     """Return the backups within the retention, the one it opens with, and always the newest."""
     pinned = _pinned(archive)
-    backups = [one for one in archive.backups() if one.id not in pinned] or archive.backups()
+    backups = [
+        one for one in archive.backups.all() if one.id not in pinned
+    ] or archive.backups.all()
     horizon = now - policy.retention
     older = [backup for backup in backups if backup.completed_at <= horizon]
     return [*older[-1:], *(one for one in backups if one.completed_at > horizon)]
@@ -28,18 +30,18 @@ def _kept_by_policy(archive: Archive, policy: BackupPolicy, now: datetime) -> li
 
 def _pinned(archive: Archive) -> dict[str, SnapshotRecord]:
     """Return the snapshots that have a backup of their own, by its id."""
-    return {one.backup_id: one for one in archive.snapshots() if one.backup_id}
+    return {one.backup_id: one for one in archive.snapshots.all() if one.backup_id}
 
 
 def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> list[str]:
     """Delete what neither the policy nor a snapshot needs; return the names of what went."""
-    if archive.record is None or not archive.backups():
+    if archive.record is None or not archive.backups.all():
         return []
     kept = {one.id for one in _kept_by_policy(archive, policy, now)}
     removed = []
-    for backup in archive.backups():
+    for backup in archive.backups.all():
         if backup.id not in kept and backup.id not in _pinned(archive):
-            archive.remove_backup(backup.id)
+            archive.backups.remove(backup.id)
             removed.append(backup.id)
     removed += _prune_log(archive)
     if policy.max_size is not None:
@@ -50,23 +52,25 @@ def apply_retention(archive: Archive, policy: BackupPolicy, now: datetime) -> li
 def _prune_log(archive: Archive) -> list[str]:
     """Delete the log before the first regular backup, but for what snapshots need to be restored."""
     pinned, number = _pinned(archive), archive.segments.number
-    regular = [one for one in archive.backups() if one.id not in pinned] or archive.backups()
+    regular = [
+        one for one in archive.backups.all() if one.id not in pinned
+    ] or archive.backups.all()
     begins = min(number(backup.start_lsn) for backup in regular)
     needed: set[int] = set()
-    for backup in archive.backups():
+    for backup in archive.backups.all():
         snapshot = pinned.get(backup.id)
         if snapshot is not None:
             last = max(number(snapshot.lsn), number(backup.stop_lsn)) + 1
             needed.update(range(number(backup.start_lsn), last + 1))
     archive.note_beginning(begins)
     removed = []
-    for one in archive.stored():
+    for one in archive.log.sealed_numbers():
         if one < begins and one not in needed:
-            archive.remove_segment(one)
+            archive.log.remove(one)
             removed.append(archive.segments.name(one))
-    for snapshot in archive.snapshots():
+    for snapshot in archive.snapshots.all():
         if snapshot.backup_id is None and number(snapshot.lsn) < begins:
-            archive.remove_snapshot(snapshot.id)
+            archive.snapshots.remove(snapshot.id)
             removed.append(snapshot.id)
     return removed
 
@@ -90,11 +94,11 @@ def _prune_to_size(archive: Archive, limit: int) -> list[str]:
     removed: list[str] = []
     while stored_bytes(archive) > limit:
         pinned = _pinned(archive)
-        backups = sorted(archive.backups(), key=lambda backup: parse_lsn(backup.start_lsn))
+        backups = sorted(archive.backups.all(), key=lambda backup: parse_lsn(backup.start_lsn))
         loose = [backup for backup in backups[:-1] if backup.id not in pinned]
         if not loose:
             break
-        archive.remove_backup(loose[0].id)
+        archive.backups.remove(loose[0].id)
         removed += [loose[0].id, *_prune_log(archive)]
     return removed
 
@@ -104,6 +108,6 @@ def forget_released(archive: Archive, tenure: Tenure, policy: BackupPolicy, now:
     over = tenure.released and tenure.until and now - tenure.until > policy.retention
     if not over or _pinned(archive):
         return False
-    for folder in (archive.spool, archive.folder):
+    for folder in (archive.log.spool, archive.folder):
         remove_tree(folder)
     return True

@@ -61,7 +61,7 @@ class LocalSnapshots(Snapshots):
             backup_id=backup.id,
             stored_bytes=backup.stored_bytes,
         )
-        archive.write_snapshot(record)
+        archive.snapshots.write(record)
         return as_snapshot(record)
 
     def mark(self, resource: ProtectedResource, *, key: str, name: str) -> Snapshot | None:
@@ -71,7 +71,7 @@ class LocalSnapshots(Snapshots):
             return as_snapshot(known[0])
         server = self.points.servers(resource).current()
         archive = self._archive(resource, server.name)
-        backups = archive.backups()
+        backups = archive.backups.all()
         if not backups:
             return None
         try:
@@ -90,7 +90,7 @@ class LocalSnapshots(Snapshots):
             inclusive=False,
             backup_id=None,  # a mark lives as long as the log around it, and pins nothing
         )
-        archive.write_snapshot(record)
+        archive.snapshots.write(record)
         return as_snapshot(record)
 
     def attach_proof(
@@ -99,7 +99,7 @@ class LocalSnapshots(Snapshots):
         """Keep the proof; the snapshot's point becomes the instant that was hashed."""
         for record in self.points.snapshot_records(resource):
             if record.id == snapshot_id and record.proof is None:
-                self._archive(resource, record.server).write_snapshot(
+                self._archive(resource, record.server).snapshots.write(
                     record.model_copy(update={"proof": proof, "lsn": tidy_lsn(proof.lsn)})
                 )
 

@@ -138,7 +138,7 @@ class InstanceSupervisor:
         broken = archive.record is not None and not any(
             stretch.reaches_end for stretch in archive.stretches()
         )
-        if broken or backup_due(archive.backups(), self.resource.backups, datetime.now(UTC)):
+        if broken or backup_due(archive.backups.all(), self.resource.backups, datetime.now(UTC)):
             taker = BackupTaker(
                 server=current,
                 archive=archive,

@@ -92,7 +92,7 @@ def unpack(
         BackupDamagedError: the file is missing, a chunk does not unseal, or what it holds is no backup.
         DiskFullError: the file system ran full.
     """
-    stored = archive.backup_file(backup.id)
+    stored = archive.backups.file(backup.id)
     try:
         source = stored.open("rb")
     except FileNotFoundError:

@@ -80,6 +80,24 @@ def test_the_text_says_verdict_objectives_what_is_kept_and_how_to_release() -> N
     assert "refloat run report 01234567 --html report.html" in told
 
 
+@pytest.mark.parametrize(
+    ("changes", "headline"),
+    [
+        ({"mode": Mode.DRILL}, "DRILL PASSED: shop/production/orders (drill)"),
+        (
+            {"mode": Mode.DRILL, "left_behind": ("a server",)},
+            "DRILL DONE, BUT NOT EVERY VERDICT PASSED: shop",
+        ),
+        ({"left_behind": ("a server",)}, "RESTORED, BUT NOT EVERY VERDICT PASSED: shop"),
+        ({"mode": Mode.DRILL, "outcome": Outcome.FAILED}, "FAILED: shop"),
+    ],
+)
+def test_the_headline_tells_a_drill_from_an_incident(
+    changes: dict[str, object], headline: str
+) -> None:
+    assert next(iter(report_lines(_with(**changes)))).startswith(headline)
+
+
 def test_the_document_carries_its_schema_and_reads_back_the_same() -> None:
     document = REPORT.model_dump_json(by_alias=True)
 

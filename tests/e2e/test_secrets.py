@@ -72,11 +72,12 @@ def cells(database: Path) -> Iterator[bytes]:
 
 
 def content(paths: Iterable[Path]) -> bytes:
-    """Return the bytes of every file of `paths` that is still there."""
+    """Return the bytes of every file of `paths` that is still there; a socket holds none."""
     found = []
     for path in paths:
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            found.append(path.read_bytes())
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                found.append(path.read_bytes())
     return b"\n".join(found)
 
 

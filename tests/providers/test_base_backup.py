@@ -47,10 +47,10 @@ def _require_failed_backup(
     made: Station, error: type[RecoveryError], told: str, progress: Callable[[Progress], None]
 ) -> None:
     """Take a base backup, hear the named error, and find nothing left of it."""
-    before = made.archive.backups()
+    before = made.archive.backups.all()
     with pytest.raises(error, match=told):
         _snapshot(made, "f" * 16, progress)
-    assert made.archive.backups() == before
+    assert made.archive.backups.all() == before
     assert not made.sql("select from pg_stat_replication where application_name = 'refloat'")
     require_nothing_left(made)
 
@@ -62,9 +62,9 @@ def _nothing(_progress: Progress) -> None:
 def test_a_backup_is_a_tar_archive_that_ends_with_its_manifest(filled: Station) -> None:
     heard: list[Progress] = []
     _snapshot(filled, "a" * 16, heard.append)
-    backup = filled.archive.backups()[-1]
+    backup = filled.archive.backups.all()[-1]
 
-    with filled.archive.backup_file(backup.id).open("rb") as source:
+    with filled.archive.backups.file(backup.id).open("rb") as source:
         packed = b"".join(unseal(source, filled.key, "it"))
     plain = zstandard.ZstdDecompressor().stream_reader(packed).read()
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
@@ -77,7 +77,7 @@ def test_a_backup_is_a_tar_archive_that_ends_with_its_manifest(filled: Station) 
 
 def test_progress_is_told_by_the_thread_that_unpacks(filled: Station, tmp_path: Path) -> None:
     _snapshot(filled, "b" * 16, _nothing)
-    backup, heard = filled.archive.backups()[-1], []
+    backup, heard = filled.archive.backups.all()[-1], []
     target = tmp_path / "data"
     target.mkdir(mode=0o700)
 

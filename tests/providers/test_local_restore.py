@@ -3,30 +3,19 @@
 import itertools
 import random
 import re
-import socket
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
 from domain.checks import Verdict, compare_content
 from domain.errors import (
-    BackupDamagedError,
-    NotOursError,
-    PermanentError,
-    PointNotReachedError,
-    PortTakenError,
     RecoveryPointUnreachableError,
-    WalDamagedError,
-    WalMissingError,
 )
 from domain.recovery import RestoreHandle, TargetKind
 from domain.resources import Mode, SqlCheck
-from domain.values import show_time
 from tests.station import Station, no_progress, now, wait_for
 from tests.writer import LINE, writing
 
@@ -245,180 +234,3 @@ def test_a_time_outside_the_window_is_refused_with_the_nearest(shared: Station) 
         shared.resolve(kind=TargetKind.SNAPSHOT, name="x")
     with pytest.raises(RecoveryPointUnreachableError, match="no restore point 'x'"):
         shared.resolve(kind=TargetKind.RESTORE_POINT, name="x")
-
-
-def _grow(station: Station, segments: int) -> None:
-    for _ in range(segments):
-        station.sql("select pg_switch_wal()")
-        station.sql("create table if not exists grown (id int)")
-        station.sql("insert into grown values (1)")
-    wait_for("the segments to be sealed", lambda: len(station.archive.stored()) >= segments)
-    time.sleep(1.0)
-
-
-def test_a_hole_in_the_archive_is_named_healed_and_times_in_it_are_refused(fresh: Station) -> None:
-    _grow(fresh, 3)
-    before = now()
-    time.sleep(1.2)
-    _grow(fresh, 6)
-    inside = now()
-    for lost in fresh.archive.stored()[-3:]:
-        fresh.archive.sealed(lost).unlink()
-    wait_for("a backup beyond the hole", lambda: len(fresh.archive.stretches()) > 1)
-    time.sleep(2.5)
-
-    described = fresh.provider.points.describe(fresh.resource)
-
-    assert described.archive is not None
-    assert any("gap" in problem for problem in described.archive.problems)
-    newer, older = fresh.provider.points.windows(fresh.resource)
-    told = f"gap of the archive, from {show_time(older.closes_at)} to {show_time(newer.opens_at)}"
-    with pytest.raises(RecoveryPointUnreachableError, match=re.escape(told)):
-        fresh.at(inside)
-    assert fresh.at(before).backup_id == fresh.archive.backups()[0].id
-    assert fresh.latest().backup_id == fresh.archive.backups()[-1].id
-
-
-def test_a_segment_that_vanishes_after_the_plan_is_named(fresh: Station) -> None:
-    _grow(fresh, 4)
-    point = fresh.latest()
-    fresh.archive.sealed(fresh.archive.stored()[-1]).unlink()
-    handle = fresh.begin(point)
-
-    with pytest.raises(WalMissingError, match="lacks log segment"):
-        fresh.transfer(point, handle)
-
-    fresh.discard(handle)
-    assert [record.name for record in fresh.servers.all()] == ["orders-1"]
-
-
-def test_one_flipped_bit_in_a_backup_or_a_segment_is_named(fresh: Station) -> None:
-    _grow(fresh, 3)
-    point = fresh.latest()
-    for path in (
-        fresh.archive.backup_file(point.backup_id),
-        fresh.archive.sealed(fresh.archive.stored()[-1]),
-    ):
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        intact = path.read_bytes()
-        path.write_bytes(content)
-        handle = fresh.begin(point)
-
-        with pytest.raises(BackupDamagedError, match=path.name):
-            fresh.transfer(point, handle)
-
-        fresh.discard(handle)
-        path.write_bytes(intact)
-    assert fresh.restore(point).timeline == 2
-
-
-Spoil = Callable[[Station, RestoreHandle], Any]
-
-
-def _drop_staged(station: Station, handle: RestoreHandle) -> None:
-    sorted((station.layout.server(handle.server) / "wal").iterdir())[-2].unlink()
-
-
-def _damage_staged(station: Station, handle: RestoreHandle) -> None:
-    path = sorted((station.layout.server(handle.server) / "wal").iterdir())[-2]
-    content = bytearray(path.read_bytes())
-    content[40:400] = bytes(360)
-    path.write_bytes(content)
-
-
-def _drop_all_staged(station: Station, handle: RestoreHandle) -> None:
-    import shutil
-
-    shutil.rmtree(station.layout.server(handle.server) / "wal")
-
-
-def _forget_signal(station: Station, handle: RestoreHandle) -> None:
-    (station.servers.data(handle.server) / "recovery.signal").unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "error"),
-    [
-        (_drop_staged, (PointNotReachedError, WalMissingError)),
-        (_damage_staged, (PointNotReachedError, WalDamagedError)),
-        (_drop_all_staged, WalMissingError),
-        (_forget_signal, PointNotReachedError),
-    ],
-)
-def test_what_postgresql_would_pass_over_in_silence_is_made_loud(
-    fresh: Station, spoil: Spoil, error: type[PermanentError] | tuple[type[PermanentError], ...]
-) -> None:
-    _grow(fresh, 4)
-    point = fresh.latest()
-    handle = fresh.begin(point)
-    fresh.stop(15)  # nobody starts the server until its files were spoilt
-    fresh.transfer(point, handle)
-    spoil(fresh, handle)
-    fresh.start()
-
-    with pytest.raises(error):
-        fresh.poll(handle)
-
-    fresh.discard(handle)
-    assert [record.name for record in fresh.servers.all()] == ["orders-1"]
-
-
-def test_a_full_port_range_and_a_taken_port_are_named(fresh: Station) -> None:
-    point = fresh.latest()
-    handle = fresh.begin(point)
-    with socket.create_server(("127.0.0.1", handle.port)):
-        fresh.transfer(point, handle)
-        with pytest.raises(PortTakenError, match="port"):
-            fresh.poll(handle)
-    fresh.discard(handle)
-    held = [
-        socket.create_server(("127.0.0.1", port))
-        for port in range(fresh.config.first_port, fresh.config.last_port + 1)
-    ]
-    try:
-        with pytest.raises(PortTakenError, match="widen"):
-            fresh.begin(point)
-    finally:
-        for one in held:
-            one.close()
-
-
-def test_a_strangers_server_of_the_same_name_is_never_adopted(fresh: Station) -> None:
-    point = fresh.latest()
-    first = fresh.begin(point, run_id="aaaaaaaa1")
-
-    assert fresh.begin(point, run_id="aaaaaaaa1") == first
-    with pytest.raises(NotOursError, match="left alone"):
-        fresh.begin(point, run_id="aaaaaaaa2")
-
-
-def test_a_stalled_archiver_is_seen_and_named(fresh: Station) -> None:
-    import signal
-
-    follower = fresh.supervisor.instances[0].followers["orders-1"] if fresh.supervisor else None
-    assert follower is not None
-    fresh.sql("alter system set archive_command = 'true'")
-    follower.receiver.daemon.tell(signal.SIGSTOP)
-    try:
-        found = wait_for("the lag to be told", lambda: _stalled(fresh), within=40)
-    finally:
-        follower.receiver.daemon.tell(signal.SIGCONT)
-
-    assert "behind the server" in found or "receiver" in found
-
-
-def _stalled(station: Station) -> str:
-    health = station.provider.points.describe(station.resource).archive
-    return (
-        next(
-            (
-                problem
-                for problem in health.problems
-                if "stalled" in problem or "receiver" in problem
-            ),
-            "",
-        )
-        if health
-        else ""
-    )

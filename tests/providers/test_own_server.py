@@ -241,7 +241,7 @@ def test_segments_of_four_megabytes_are_archived_and_replayed() -> None:
         middle = now()
         made.sql("insert into kept values (5)")
         _wait_reachable(made, middle)
-        wait_for("sealed segments", lambda: len(made.archive.stored()) > 2)
+        wait_for("sealed segments", lambda: len(made.archive.log.sealed_numbers()) > 2)
 
         restored = made.restore(made.at(middle), Mode.DRILL)
 
