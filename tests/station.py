@@ -67,6 +67,12 @@ _OFFSETS = itertools.count((os.getpid() * 137) % _BLOCK)
 _GIVING = threading.Lock()
 
 
+def give_ports_from(first: int) -> None:
+    """Give ports from `first` on, which the process that started this one gives nobody else."""
+    global _OFFSETS  # noqa: PLW0603 - one row of ports for the whole process
+    _OFFSETS = itertools.count(first - _FIRST)
+
+
 def free_ports(count: int) -> int:
     """Return the first of `count` neighbouring free ports that this process never gave before."""
     with _GIVING:

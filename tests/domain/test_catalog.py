@@ -1,6 +1,7 @@
 """The catalog's errors name the place and the nearest key."""
 
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_valid_catalog_gives_its_resources(tmp_path: Path) -> None:
     [resource] = load_catalog(path).resources()
 
     assert resource.path == "shop/production/orders"
-    assert resource.objectives.rto.total_seconds() == 45 * 60
+    assert resource.objectives.rto == timedelta(minutes=45)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def require_a_new_window_after_the_gap(made: Station) -> RecoveryWindow:
         found = made.provider.points.windows(made.resource)
         return sorted(found, key=lambda one: one.opens_at) if len(found) > 1 else []
 
+    before: RecoveryWindow
+    after: RecoveryWindow
     before, after = wait_for("a new window", windows)
     with pytest.raises(RecoveryPointUnreachableError, match="in a gap of the archive"):
         made.at(before.closes_at + (after.opens_at - before.closes_at) / 2)

@@ -3,7 +3,6 @@
 `python small_disk.py SCENARIO PORT` prints one JSON document; `run` starts it as root or as anybody.
 """
 
-import itertools
 import json
 import os
 import shutil
@@ -16,14 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import tests.station
 from domain.checks import Verdict
 from domain.errors import RecoveryError
 from domain.recovery import RecoveryPoint
 from domain.resources import Mode
 from providers.local.binaries import installed
 from tests.providers.own_server import installations
-from tests.station import Station, free_ports, no_progress, now, station, wait_for
+from tests.station import Station, free_ports, give_ports_from, no_progress, now, station, wait_for
 
 MIB = 2**20
 _AS_ROOT = ("unshare", "--mount")
@@ -148,7 +146,7 @@ def full_while_unpacking() -> dict[str, Any]:
     with a_station(400 * MIB) as (made, disk):
         made.sql("create table kept (id int); insert into kept values (1)")
         made.wait_archived()
-        point, told = made.latest(), {}
+        point, told = made.latest(), dict[str, Any]()
         with filled(disk, leave=0):
             told["reserved"] = refusal(lambda: made.begin(point))
             told["left over at once"] = left_over(made)
@@ -173,7 +171,7 @@ def full_while_replaying() -> dict[str, Any]:
             "from generate_series(1, 90000) g"
         )
         made.wait_archived()
-        point, told = made.latest(), {}
+        point, told = made.latest(), dict[str, Any]()
         with filled(disk, leave=point.restored_bytes + point.log_bytes + 32 * MIB):
             told["room"] = room_finding(made, point)
             handle = made.begin(point)
@@ -276,7 +274,5 @@ SCENARIOS = {
 }
 
 if __name__ == "__main__":
-    tests.station._GIVEN = itertools.count(
-        int(sys.argv[2])
-    )  # ports that our parent gives nobody else
+    give_ports_from(int(sys.argv[2]))
     print(json.dumps(SCENARIOS[sys.argv[1]](), default=str))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -203,7 +204,7 @@ async def test_a_temporal_server_killed_in_the_middle_changes_nothing() -> None:
             while not at.station.servers.record(f"refloat-{request.id[:8]}-orders"):
                 assert asyncio.get_running_loop().time() < wait
                 await asyncio.sleep(0.02)
-            at.server.tell(9)
+            at.server.tell(signal.SIGKILL)
             await asyncio.sleep(1.0)
             at.start_server()
             again = await at.client()
