@@ -22,7 +22,7 @@ from providers.local.programs import disk_named
 from providers.local.records import BackupRecord, ServerRecord
 from providers.local.sql import Session, as_moment, connect, describe_settings, one
 from providers.local.starting import socket_of
-from providers.local.stream import OLDEST, BackupStream
+from providers.local.stream import OLDEST, BackupStream, tablespaces_refused
 from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
@@ -57,9 +57,11 @@ class BackupTaker:
                 f"version {OLDEST} or newer"
             )
         with connect(self.server, self.connection, self.secrets) as session:
-            total, version = _survey(session)
+            total, tablespaces, version = _survey(session)
             configuration = describe_settings(session)
             newest = _last_commit(session)
+        if tablespaces:
+            raise tablespaces_refused(self.server.name)  # before the server begins a backup
 
         def told(count: int) -> None:
             progress(Progress(what="back up", done_bytes=count, total_bytes=total))
@@ -146,13 +148,14 @@ def _compressed(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _survey(session: Session) -> tuple[int, str]:
+def _survey(session: Session) -> tuple[int, int, str]:
     row = one(
         session,
         "select (select sum(pg_database_size(oid)) from pg_database)::bigint,"
+        " (select count(*) from pg_tablespace where spcname not in ('pg_default', 'pg_global')),"
         " current_setting('server_version')",
     )
-    return int(str(row[0])), str(row[1])
+    return int(str(row[0])), int(str(row[1])), str(row[2])
 
 
 def _last_commit(session: Session) -> CommitMark | None:

@@ -44,7 +44,13 @@ class Account:
         """Give `paths` to the account, when that is not who we are."""
         if self.uid is not None and self.gid is not None:
             for path in paths:
-                os.chown(path, self.uid, self.gid)
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def withhold(self, *paths: Path) -> None:
+        """Take `paths` back from the account, so that nothing in them is moved under our hands."""
+        if self.uid is not None:
+            for path in paths:
+                os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,11 @@ class LocalRecovery(ResourceRecovery):
         archive = Archive(Layout(self.config, resource.instance), point.source)
         backup, master = _backup(archive, point.backup_id), backup_key(resource, self.secrets)
         data, staged = folder / "data", folder / "wal"
+        account = self.config.account
+        account.withhold(folder)  # until all is there
         for path in (data, staged):
             remove_tree(path)  # what an attempt that was killed left
             path.mkdir(mode=0o700)
-        account = self.config.account
-        account.own(folder, data, staged)
         staging = _Staging(archive, backup, point, staged, master)
         staging.start()
         try:
@@ -152,12 +152,12 @@ class LocalRecovery(ResourceRecovery):
         finally:
             staging.finish()
         staging.reraise()
-        account.own(*staged.iterdir())
+        account.own(*staged.iterdir(), staged)
         progress(Progress(what="verify the unpacked files"))
         verify(locate(self.config, backup.major), data)
         _complete_configuration(data, archive.backups.configuration(backup.id, master))
         (data / "recovery.signal").touch()
-        account.own(*(path for path in data.iterdir() if path.is_file()))
+        account.own(*(path for path in data.iterdir() if path.is_file()), data, folder)
 
     def poll_restore(self, resource: ProtectedResource, handle: RestoreHandle) -> RestoredResource:
         """Return the server once it accepts writes at its point, or the reason why it never will."""

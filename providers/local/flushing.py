@@ -22,7 +22,13 @@ class Flusher(threading.Thread):
         self._failed: OSError | None = None
 
     def bring_to_disk(self, descriptor: int) -> None:
-        """Ask for what has been written of a file, which may be closed meanwhile."""
+        """Ask for what has been written of a file, which may be closed meanwhile.
+
+        Raises:
+            OSError: the disk did not take an earlier one.
+        """
+        if self._failed is not None:
+            raise self._failed
         self._waiting.put(os.dup(descriptor))
 
     def run(self) -> None:

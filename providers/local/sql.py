@@ -18,6 +18,7 @@ _OWN = (
     "port",
     "listen_addresses",
     "unix_socket_directories",
+    "unix_socket_group",
     "unix_socket_permissions",
     "data_directory",
     "config_file",

@@ -2,6 +2,7 @@
 
 import os
 import secrets as randomness
+import socket
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +95,22 @@ def socket_of(folder: Path, port: int) -> Path | None:
     return path if plain and len(os.fsencode(path)) < _SOCKET_PATH_SIZE else None
 
 
+def _can_listen(folder: Path, port: int) -> bool:
+    """Return whether a socket can be made in a folder; some shared file systems hold none."""
+    path = socket_of(folder, port)
+    if path is None:
+        return False
+    probe = path.with_name(f".s.{os.getpid()}")
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(probe))
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
+
+
 def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
     """Return the settings that a server is started with; they win over every file.
 
@@ -103,7 +120,8 @@ def start_arguments(record: ServerRecord, folder: Path) -> list[str]:
     own = {
         "port": str(record.port),
         "listen_addresses": record.listen,
-        "unix_socket_directories": str(folder) if socket_of(folder, record.port) else "",
+        "unix_socket_directories": str(folder) if _can_listen(folder, record.port) else "",
+        "unix_socket_group": "",
         "unix_socket_permissions": "0700",
         "archive_mode": "off",
         "archive_command": "",

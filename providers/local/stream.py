@@ -14,7 +14,12 @@ from psycopg import pq
 from psycopg.abc import Buffer
 from psycopg.errors import Diagnostic
 
-from domain.errors import ServerFailedError, UnsupportedResourceError
+from domain.errors import (
+    ProviderUnavailableError,
+    RecoveryError,
+    ServerFailedError,
+    UnsupportedResourceError,
+)
 from providers.local.programs import named_failure
 from providers.local.sql import Session
 from providers.local.wal import tidy_lsn
@@ -22,11 +27,21 @@ from providers.local.wal import tidy_lsn
 OLDEST = 15
 """The oldest major version whose stream is understood."""
 
-_COMMAND = b"BASE_BACKUP (LABEL 'refloat', CHECKPOINT 'fast', WAL, MANIFEST 'yes')"
+# without WAIT 0 it would wait for an archiver of the server's own, which may never succeed
+_COMMAND = b"BASE_BACKUP (LABEL 'refloat', CHECKPOINT 'fast', WAL, WAIT 0, MANIFEST 'yes')"
 _TRAILER = bytes(2 * tarfile.BLOCKSIZE)
+_HELD = 64 << 10
 _MANIFEST, _DATA = b"m", b"d"
 _TELL_EVERY = 8 << 20
 _HEAR_EVERY = 1000  # milliseconds without a byte
+
+
+def tablespaces_refused(server: str) -> UnsupportedResourceError:
+    """Return the refusal of a cluster whose tables lie outside its data directory."""
+    return UnsupportedResourceError(
+        f"{server}: has tablespaces of its own, which a streamed backup cannot carry; "
+        "move their tables to pg_default"
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ class BackupStream:
         self._require_one_tablespace(self._answer(pq.ExecStatus.TUPLES_OK))
         self._answer(pq.ExecStatus.COPY_OUT)
         messages = self._messages()
-        yield from _without_trailer(self._server, self._data(messages))
+        yield from without_trailer(self._server, self._data(messages))
         yield from _member("backup_manifest", b"".join(self._data(messages)))
         yield _TRAILER
         self._answer(pq.ExecStatus.COMMAND_OK)
@@ -79,10 +94,7 @@ class BackupStream:
 
     def _require_one_tablespace(self, listed: pq.abc.PGresult) -> None:
         if listed.ntuples != 1:
-            raise UnsupportedResourceError(
-                f"{self._server}: has tablespaces of its own, which a streamed backup cannot carry; "
-                "move their tables to pg_default"
-            )
+            raise tablespaces_refused(self._server)
 
     def _answer(self, expected: pq.ExecStatus) -> pq.abc.PGresult:
         """Return the next result of the command, which must be of the status `expected`."""
@@ -91,10 +103,16 @@ class BackupStream:
         result = self._connection.get_result()
         if result is not None and result.status == expected:
             return result
-        told = result.get_error_message() if result is not None else "the answer ended early"
-        raise named_failure(
-            f"base backup of {self._server}", "\n".join([*self._warnings[:3], told])
-        )
+        raise self._failure(result)
+
+    def _failure(self, result: pq.abc.PGresult | None) -> RecoveryError:
+        if result is None:
+            return ServerFailedError(f"base backup of {self._server}: the answer ended early")
+        what, told = f"base backup of {self._server}", result.get_error_message().strip()
+        state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+        if state.startswith(("08", "57P")):
+            return ProviderUnavailableError(f"{what}: {told}")
+        return named_failure(what, "\n".join([*self._warnings[:3], told]))
 
     def _data(self, messages: Iterator[memoryview]) -> Iterator[memoryview]:
         """Yield the contents of the archive, or of the manifest, and take what ends it."""
@@ -138,12 +156,15 @@ def _place(row: pq.abc.PGresult) -> LogPlace:
     return LogPlace(tidy_lsn(lsn.decode()), int(timeline))
 
 
-def _without_trailer(server: str, parts: Iterator[memoryview]) -> Iterator[Buffer]:
+def without_trailer(server: str, parts: Iterator[memoryview]) -> Iterator[Buffer]:
     """Yield an archive without the two empty blocks that end it, so that a member can follow."""
     held: Buffer = b""
     for part in parts:
         if len(part) < len(_TRAILER):
             held = bytes(held) + part
+            if len(held) > _HELD:
+                yield held[: -len(_TRAILER)]
+                held = held[-len(_TRAILER) :]
             continue
         yield held
         held = part

@@ -1,8 +1,10 @@
 """A base backup comes over the replication protocol, whole or not at all, and is unpacked as it was."""
 
 import io
+import os
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ from domain.errors import (
     StoppedError,
 )
 from domain.recovery import Progress
+from domain.resources import Mode
 from providers.local.config import Account
 from providers.local.crypto import unseal
 from providers.local.extraction import extract
+from providers.local.sql import connect
 from providers.local.starting import socket_of
+from providers.local.stream import BackupStream, without_trailer
 from providers.local.unpacking import unpack
 from tests.providers.own_server import require_nothing_left
 from tests.station import Station, station
@@ -134,6 +139,20 @@ def test_a_connection_that_breaks_is_named_and_leaves_nothing(filled: Station) -
     _require_failed_backup(filled, ProviderUnavailableError, "terminat|closed", cut)
 
 
+def _read_over_an_ended_session(made: Station) -> None:
+    server, login = made.servers.current(), made.resource.connection
+    with connect(server, login, made.secrets, replication=True) as session:
+        made.sql(f"select pg_terminate_backend({session.info.backend_pid}, 5000)")
+        list(BackupStream(session, server.name, lambda _: None).pieces())
+
+
+def test_a_server_that_ends_the_session_between_two_answers_is_asked_again(
+    filled: Station,
+) -> None:
+    with pytest.raises(ProviderUnavailableError, match="terminating connection"):
+        _read_over_an_ended_session(filled)
+
+
 def test_a_cancelled_backup_ends_at_once_and_leaves_nothing(filled: Station) -> None:
     def cancel() -> None:
         raise StoppedError("the run was cancelled")
@@ -200,6 +219,34 @@ def test_files_come_back_whatever_the_pieces(tmp_path: Path, size: int) -> None:
     extract((packed[at : at + size] for at in range(0, len(packed), size)), tmp_path, OURSELVES)
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == wanted
+
+
+def test_twenty_thousand_empty_files_take_no_time() -> None:
+    headers = [memoryview(bytes([1]) * 512)] * 20_000
+    began = time.monotonic()
+
+    kept = b"".join(without_trailer("it", iter([*headers, memoryview(bytes(1024))])))
+
+    assert kept == bytes([1]) * 512 * 20_000
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for another account")
+def test_the_servers_account_cannot_move_a_folder_that_is_being_filled(filled: Station) -> None:
+    point = filled.latest()
+    handle = filled.begin(point, Mode.DRILL)
+    folder = filled.layout.server(handle.server)
+    owners: set[int] = set()
+
+    def look(_progress: Progress) -> None:
+        owners.update({folder.stat().st_uid, (folder / "data").stat().st_uid})
+
+    filled.provider.recovery.transfer(filled.resource, point, handle, look)
+
+    assert owners == {0}
+    assert folder.stat().st_uid == filled.config.account.uid
+    filled.poll(handle)
+    filled.discard(handle)
 
 
 @pytest.mark.parametrize(

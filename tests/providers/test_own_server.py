@@ -1,5 +1,6 @@
 """A PostgreSQL of one's own, of every version found here: restored, cut over, released, untouched."""
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -254,10 +255,31 @@ def test_segments_of_four_megabytes_are_archived_and_replayed() -> None:
 def test_tablespaces_are_refused_before_a_backup_begins() -> None:
     with own_station(NEWEST) as (made, own):
         own.sql(f"create tablespace elsewhere location '{own.folder_for('elsewhere')}'")
+        before = own.sql("select pg_walfile_name(pg_current_wal_lsn())")
 
         with pytest.raises(UnsupportedResourceError, match="move their tables to pg_default"):
             made.provider.snapshots.create(
                 made.resource, key="k" * 16, name="", progress=no_progress
             )
 
+        assert own.sql("select pg_walfile_name(pg_current_wal_lsn())") == before
         require_nothing_left(made)
+
+
+def test_a_server_whose_own_archiver_fails_is_backed_up_without_waiting_for_it() -> None:
+    failing = {"archive_mode": "on", "archive_command": "/bin/false"}
+    with own_station(OLDEST, settings=failing) as (made, own):
+        assert own.sql("select failed_count > 0 from pg_stat_archiver") == [(True,)]
+        assert made.archive.backups.all()
+
+
+def test_a_copy_starts_though_the_group_of_its_socket_and_a_file_s_name_are_strange() -> None:
+    strange = os.fsdecode(b"na\xefve")
+    with own_station(OLDEST, settings={"unix_socket_group": "nosuchgroup"}) as (made, own):
+        (own.data / strange).write_text("a note")
+        own.account.own(own.data / strange)
+        made.provider.snapshots.create(made.resource, key="k" * 16, name="", progress=no_progress)
+
+        restored = _restore_after(made, now())
+
+        assert (made.servers.data(restored.handle.server) / strange).read_text() == "a note"
