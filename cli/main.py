@@ -254,15 +254,26 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except RecoveryError as error:
         click.echo(f"refloat: {error}", err=True)
         return 2 if isinstance(error, RefusedError | CatalogError) else 1
-    except BrokenPipeError:  # whoever read the output has left, as `head` does
-        return 1
+    except OSError as error:
+        return _unwritten(error)
     return code if isinstance(code, int) else 0
+
+
+def _unwritten(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has left, as `head` does
+        return 1
+    where = f" {error.filename}" if error.filename else " the output"
+    with contextlib.suppress(OSError):
+        click.echo(f"refloat: cannot read or write{where}: {error.strerror}", err=True)
+    return 1
 
 
 def main() -> None:
     """Run the command that the shell gives."""
     code = call()
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except OSError as error:
+        code = code if isinstance(error, BrokenPipeError) else _unwritten(error)
     os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now

@@ -174,6 +174,10 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
     if plan.expected_loss is not None:
         yield f"  loss      {show_span(plan.expected_loss)} of data, objective {show_span(plan.rpo)}"
         yield f"            counted from {plan.incident_basis}"
+    else:
+        yield "  loss      unknown: no commit between the base backup and the point is on record"
+    if plan.mode is Mode.INCIDENT and plan.consumers:
+        yield "  leaves    on the present server what it commits after the point, until it is released"
     yield from (f"  creates   {made}" for made in plan.creates)
     if plan.consumers:
         yield f"  cuts over {', '.join(plan.consumers)}; the present server stays until it is released"

@@ -133,7 +133,11 @@ def _confirm(session: Session, request: RestoreRequest) -> None:
         session.say(line)
     if refused := refusal(plan):
         raise RefusedError(f"this cannot work now: {refused}")
-    if not click.confirm("Go on?", err=session.json):
+    try:
+        confirmed = click.confirm("Go on?", err=session.json)
+    except click.Abort:
+        confirmed = False
+    if not confirmed:
         raise ConfirmationRequiredError("not confirmed; nothing was started")
 
 

@@ -205,6 +205,8 @@ async def cancel(handle: WorkflowHandle[Any, RunReport]) -> None:
         UnknownRunError: it has ended already.
     """
     try:
+        if await has_ended(handle):  # Temporal takes such a request for some time, for nothing
+            raise UnknownRunError(f"{handle.id}: it has ended already")
         await handle.cancel(reason=whoami())
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:

@@ -300,10 +300,14 @@ class SettingDifference(Value):
 
 
 class Superseded(Value):
-    """The server that a path meant before a cutover, and whether it is kept from taking writes."""
+    """The server that a path meant before a cutover, and whether it is kept from taking writes.
+
+    `last_commit_at` is when it committed last, where it answers and knows.
+    """
 
     server: str | None
     fenced: bool = True
+    last_commit_at: UtcDatetime | None = None
 
 
 class CutoverRecord(Value):

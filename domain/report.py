@@ -166,11 +166,16 @@ class ResourceDescription(Value):
 
 
 def last_runs(reports: Sequence[RunReport]) -> tuple[LastRun, ...]:
-    """Return the newest incident and the newest drill that restored something, in any verdict."""
-    newest: dict[Mode, RunReport] = {}
-    for report in sorted(reports, key=lambda report: report.ended_at):
-        if report.outcome is Outcome.DONE:
-            newest[report.mode] = report
+    """Return the newest incident and drill, and before one that did not pass the last that did.
+
+    What was refused has tried nothing and proves nothing.
+    """
+    tried = [one for one in reports if one.outcome is not Outcome.REFUSED]
+    newest: dict[tuple[Mode, bool], RunReport] = {}
+    for report in sorted(tried, key=lambda report: report.ended_at):
+        if report.passed:
+            newest.pop((report.mode, False), None)
+        newest[report.mode, report.passed] = report
     return tuple(
         LastRun(
             run_id=report.run_id,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def _refloat(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a refloat command as a user would, shown before it runs."""
     if not quiet:
-        say(f"\n$ refloat {' '.join(arguments)}")
+        say(f"\n$ refloat {shlex.join(arguments)}")
     return subprocess.run(
         [sys.executable, "-m", "cli", "--catalog", str(layout.catalog), *arguments],
         check=False,

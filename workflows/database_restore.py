@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.recovery import CutoverRecord, RestoredResource, RestoreHandle, RestoreRequest
     from domain.report import Creation, Outcome, RunReport, RunStatus, refusal
     from domain.resources import Consumer, Mode
+    from domain.values import show_time
     from workflows.approval import ApprovalGate
     from workflows.attributes import VERDICT
     from workflows.calls import (
@@ -170,7 +171,7 @@ class DatabaseRestoreWorkflow:
         if decisive:
             first = decisive[0]
             raise ApplicationError(
-                f"not cut over, because {first.name!r} failed: expected {first.expected}, "
+                f"the copy is not proven: {first.name!r} failed: expected {first.expected}, "
                 f"observed {first.observed}",
                 type="VerificationFailedError",
                 non_retryable=True,
@@ -222,6 +223,11 @@ class DatabaseRestoreWorkflow:
                 self._clock.note(
                     f"{superseded.server} does not answer, so it is not fenced: if it comes back "
                     "it is set to read only"
+                )
+            if superseded.last_commit_at is not None:
+                self._clock.note(
+                    f"{superseded.server} took commits until {show_time(superseded.last_commit_at)}: "
+                    "what it committed after the point stays on it until it is released"
                 )
             for consumer in resource.consumers:
                 await self._switch(consumer, handle)

@@ -11,7 +11,7 @@ from psycopg.abc import Buffer
 
 from domain.errors import AccessDeniedError, ProviderUnavailableError, UnsupportedResourceError
 from domain.provider import ReportProgress
-from domain.recovery import CommitMark, Progress
+from domain.recovery import Progress
 from domain.resources import Connection
 from providers.local.archive import Archive
 from providers.local.crypto import Sealed, key_id, seal
@@ -20,10 +20,9 @@ from providers.local.layout import held, put_in_place
 from providers.local.processes import own_mark, sweep
 from providers.local.programs import disk_named
 from providers.local.records import BackupRecord, ServerRecord
-from providers.local.sql import Session, as_moment, connect, describe_settings, one
+from providers.local.sql import Session, connect, describe_settings, last_commit, one
 from providers.local.starting import socket_of
 from providers.local.stream import OLDEST, BackupStream, tablespaces_refused
-from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
 UNFINISHED = ".unfinished-"
@@ -59,7 +58,7 @@ class BackupTaker:
         with connect(self.server, self.connection, self.secrets) as session:
             total, tablespaces, version = _survey(session)
             configuration = describe_settings(session)
-            newest = _last_commit(session)
+            newest = last_commit(session)
         if tablespaces:
             raise tablespaces_refused(self.server.name)  # before the server begins a backup
 
@@ -156,17 +155,3 @@ def _survey(session: Session) -> tuple[int, int, str]:
         " current_setting('server_version')",
     )
     return int(str(row[0])), int(str(row[1])), str(row[2])
-
-
-def _last_commit(session: Session) -> CommitMark | None:
-    """Return the newest commit that the backup holds for certain, where commits are stamped."""
-    if one(session, "select current_setting('track_commit_timestamp')")[0] != "on":
-        return None
-    row = one(
-        session,
-        "select xid::text, timestamp, pg_current_wal_lsn()::text from pg_last_committed_xact()",
-    )
-    at = as_moment(row[1])
-    if at is None:
-        return None
-    return CommitMark(lsn=tidy_lsn(str(row[2])), at=at, xid=int(str(row[0])))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain.errors import (
     NothingToReleaseError,
@@ -25,7 +25,7 @@ from providers.local.reader import LogReader
 from providers.local.receiver import seal_what_arrived, slot_of
 from providers.local.records import Desired, ServerRecord
 from providers.local.servers import Servers
-from providers.local.sql import connect, one, require_synchronous, set_fence
+from providers.local.sql import connect, last_commit, one, require_synchronous, set_fence
 from providers.secrets.references import Secrets
 
 _ACTIVE = "select exists (select from pg_replication_slots where slot_name = %s and active)"
@@ -147,7 +147,17 @@ class LocalCutover(Cutover):
         before = servers.write(before.model_copy(update={"fenced": True}))
         fenced = self._fence(resource, before)
         servers.install(record, handle.run_id)
-        return Superseded(server=before.name, fenced=fenced)
+        last = self._last_commit_at(resource, before) if fenced else None
+        return Superseded(server=before.name, fenced=fenced, last_commit_at=last)
+
+    def _last_commit_at(self, resource: ProtectedResource, server: ServerRecord) -> datetime | None:
+        """Return when a server committed last, if it still answers and stamps its commits."""
+        try:
+            with connect(server, resource.connection, self.secrets, timeout=3) as session:
+                newest = last_commit(session)
+        except RecoveryError:  # it was there a moment ago; the fence is what matters
+            return None
+        return newest.at if newest else None
 
     def _fence(self, resource: ProtectedResource, server: ServerRecord) -> bool:
         """Set a server to what its record says; return whether it answered.

@@ -1,9 +1,12 @@
 """What an archive keeps beside its log: base backups with their configuration, and kept points."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from domain.errors import BackupDamagedError
+from domain.errors import BackupDamagedError, RecoveryPointUnreachableError
+from domain.recovery import Target, TargetKind
+from domain.values import show_time
 from providers.local.crypto import seal, unseal
 from providers.local.layout import put_in_place, read_record, write_record
 from providers.local.records import BackupRecord, Configuration, SnapshotRecord
@@ -87,3 +90,34 @@ class StoredSnapshots:
     def remove(self, snapshot_id: str) -> None:
         """Forget a kept point; its backup, if it has one, is forgotten by the retention."""
         (self.folder / f"{snapshot_id}.json").unlink(missing_ok=True)
+
+
+def chosen_snapshot(path: str, records: Sequence[SnapshotRecord], target: Target) -> SnapshotRecord:
+    """Return the kept point that a target names by id or name, or the newest one with a proof.
+
+    Raises:
+        RecoveryPointUnreachableError: none is called so, or several are.
+    """
+    wanted = [
+        one
+        for one in records
+        if (target.name in {one.id, one.name} if target.name else one.proof is not None)
+    ]
+    if len(wanted) > 1 and target.kind is TargetKind.SNAPSHOT:
+        raise RecoveryPointUnreachableError(
+            path,
+            f"several snapshots are called {target.name!r}",
+            [f"{one.id} of {show_time(one.taken_at)}" for one in wanted],
+        )
+    if not wanted:
+        offers = [
+            f"{one.id}{f' ({one.name})' if one.name else ''} of {show_time(one.taken_at)}"
+            for one in records[:3]
+        ]
+        if len(records) > len(offers):
+            offers.append("older ones that `refloat recovery-point list` shows")
+        missing = f"no snapshot {target.name!r}" if target.name else "no proof point was ever taken"
+        raise RecoveryPointUnreachableError(
+            path, missing, offers or ["take one with `refloat snapshot create`"]
+        )
+    return wanted[0]

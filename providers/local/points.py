@@ -24,6 +24,7 @@ from domain.values import show_bytes, show_span, show_time
 from providers.local.archive import Archive, Stretch
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.kept import chosen_snapshot
 from providers.local.keys import backup_key
 from providers.local.layout import Layout
 from providers.local.reader import LogReader
@@ -38,6 +39,7 @@ from providers.secrets.references import Secrets
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _STALE = timedelta(seconds=15)
+_ALIGNED = 8  # bytes; PostgreSQL begins every record at such a place
 _LAG_LIMIT = timedelta(seconds=10)
 
 
@@ -294,26 +296,25 @@ class LocalPoints(RecoveryPoints):
                 f"the logs of several servers hold {lsn}",
                 [f"--before {one.reader.archive.server}@{lsn}" for one in fitting],
             )
-        span = fitting[0]
-        marks = span.reader.around_lsn(span.stretch, lsn)
-        return self._point(target, span.reader, span.stretch, lsn, inclusive=False, marks=marks)
+        reader, stretch = fitting[0].reader, fitting[0].stretch
+        before, after = reader.around_lsn(stretch, lsn)
+        if parse_lsn(lsn) % _ALIGNED:
+            raise RecoveryPointUnreachableError(
+                resource.path,
+                f"no record of the log begins at {lsn}",
+                [f"--before {one.lsn}, a commit" for one in (before, after) if one],
+            )
+        if after is None:  # what follows committed nothing: all of it is before
+            last = reader.last_record(stretch)
+            return self._point(target, reader, stretch, last, inclusive=True, marks=(before, None))
+        # the same commits, and a place where a record begins: replay stops nowhere else
+        return self._point(
+            target, reader, stretch, after.lsn, inclusive=False, marks=(before, after)
+        )
 
     def _snapshot(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
         records = self.snapshot_records(resource)
-        wanted = [
-            one
-            for one in records
-            if (target.name in {one.id, one.name} if target.name else one.proof is not None)
-        ]
-        if not wanted:
-            offers = [f"{one.id} of {show_time(one.taken_at)}" for one in records[:3]]
-            missing = (
-                f"no snapshot {target.name!r}" if target.name else "no proof point was ever taken"
-            )
-            raise RecoveryPointUnreachableError(
-                resource.path, missing, offers or ["take one with `refloat snapshot create`"]
-            )
-        snapshot = wanted[0]
+        snapshot = chosen_snapshot(resource.path, records, target)
         reader = self.reader(resource, snapshot.server)
         if reader is None:
             raise RecoveryPointUnreachableError(

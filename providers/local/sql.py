@@ -8,8 +8,10 @@ from datetime import datetime
 import psycopg
 
 from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
+from domain.recovery import CommitMark
 from domain.resources import Connection
 from providers.local.records import Configuration, ServerRecord
+from providers.local.wal import tidy_lsn
 from providers.secrets.references import Secrets
 
 Session = psycopg.Connection[tuple[object, ...]]
@@ -207,3 +209,17 @@ def require_synchronous(session: Session, standby: str) -> bool:
         session.execute(f"alter system set synchronous_standby_names = '{wanted}'".encode())
         session.execute("select pg_reload_conf()")
     return bool(row[2]) and row[0] == wanted
+
+
+def last_commit(session: Session) -> CommitMark | None:
+    """Return the newest commit of a server, and a position after it, where commits are stamped."""
+    if one(session, "select current_setting('track_commit_timestamp')")[0] != "on":
+        return None
+    row = one(
+        session,
+        "select xid::text, timestamp, pg_current_wal_lsn()::text from pg_last_committed_xact()",
+    )
+    at = as_moment(row[1])
+    if at is None:
+        return None
+    return CommitMark(lsn=tidy_lsn(str(row[2])), at=at, xid=int(str(row[0])))

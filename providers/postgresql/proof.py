@@ -227,11 +227,12 @@ def _last_is_present(
         expected = f"commit of transaction {last.xid} at {show_time(last.at)} ({last.lsn})"
         status, stamped = _commit_status(held, last.xid, tracked=tracked)
         replayed = restored.last_replayed_commit_at
-        observed = (
-            f"transaction {last.xid} is {status or 'unknown'}, stamped "
-            f"{show_time(stamped) if stamped else 'without a time'}; last replayed commit "
-            f"{show_time(replayed) if replayed else 'none'}"
+        seen = (
+            f"stamped {show_time(stamped)}"
+            if stamped
+            else f"last replayed commit {show_time(replayed) if replayed else 'none'}"
         )
+        observed = f"transaction {last.xid} is {status or 'unknown'}, {seen}"
         near = replayed is not None and replayed >= last.at - timedelta(milliseconds=5)
         # a stop after a record leaves the time of the last replayed commit at the one before it
         same = stamped == last.at if stamped is not None else near or point.inclusive

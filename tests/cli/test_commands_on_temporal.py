@@ -74,6 +74,9 @@ async def test_a_detached_run_is_named_found_approved_and_reported(
     assert "refloat: ask somebody else" in capsys.readouterr().err
     assert await _call("run", "approve", run, "--note", "seen") == 0
     assert await _call("run", "watch", run) == 0
+    capsys.readouterr()
+    assert await _call("run", "cancel", run) == 2
+    assert "it has ended already" in capsys.readouterr().err
     assert await _call("run", "show", run) == 0
     page = tmp_path / "report.html"
     assert await _call("run", "report", run, "--html", str(page)) == 0

@@ -161,6 +161,17 @@ def test_the_last_runs_are_told_or_that_there_is_none() -> None:
         "  last drill: passed 2026-03-01T09:30:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
         "  last incident: passed 2026-03-01T09:32:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
     ]
+    failed = _with(mode=Mode.DRILL, outcome=Outcome.FAILED, ended_at=BEGUN + timedelta(days=2))
+    assert [(one.mode, one.verdict) for one in last_runs([drill, failed])] == [
+        (Mode.DRILL, "passed"),
+        (Mode.DRILL, "failed"),
+    ]
+    assert [
+        one.verdict
+        for one in last_runs(
+            [failed, _with(mode=Mode.DRILL, ended_at=failed.ended_at + timedelta(1))]
+        )
+    ] == ["passed"]
     [told] = last_lines(found.model_copy(update={"last": ()}))
     assert "nothing proves yet" in told
 

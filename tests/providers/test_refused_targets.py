@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from domain.checks import Verdict
 from domain.errors import (
     RecoveryPointUnreachableError,
 )
@@ -44,6 +45,42 @@ def test_a_time_after_the_window_closes_is_refused_and_latest_is_offered(shared:
     assert "the latest possible time is" in str(no.value)
     assert "`--latest` takes it" in str(no.value)
     assert shared.latest().backup_id
+
+
+def test_a_place_inside_a_record_is_refused_and_one_between_commits_is_reached(
+    fresh: Station,
+) -> None:
+    fresh.sql("create table kept (id int); insert into kept values (1)")
+    between = fresh.sql("select pg_current_wal_insert_lsn()::text")[0][0]
+    fresh.sql("insert into kept select generate_series(2, 3)")
+    fresh.wait_archived()
+    high, low = (int(part, 16) for part in between.split("/"))
+    with pytest.raises(RecoveryPointUnreachableError, match="no record of the log begins at") as no:
+        fresh.resolve(kind=TargetKind.BEFORE_LSN, lsn=f"{high:X}/{low + 1:X}")
+    assert "--before" in str(no.value)
+
+    point = fresh.resolve(kind=TargetKind.BEFORE_LSN, lsn=f"{high:X}/{low + 16:X}")
+    restored = fresh.restore(point, Mode.DRILL)
+
+    assert fresh.sql("select id from kept", restored.handle.server) == [(1,)]
+    absent = fresh.questions.point_reached(restored, point, fresh.resource.connection, None)
+    assert [one.verdict for one in absent] == [Verdict.PASSED, Verdict.PASSED]
+    fresh.discard(restored.handle)
+
+
+def test_a_name_that_two_snapshots_carry_is_refused_with_both_ids(shared: Station) -> None:
+    made = [
+        shared.provider.snapshots.create(
+            shared.resource, key=key * 16, name="twice", progress=no_progress
+        )
+        for key in "xy"
+    ]
+
+    with pytest.raises(RecoveryPointUnreachableError, match="several snapshots are called") as no:
+        shared.resolve(kind=TargetKind.SNAPSHOT, name="twice")
+
+    assert all(one.id in str(no.value) for one in made)
+    assert shared.resolve(kind=TargetKind.SNAPSHOT, name=made[0].id)
 
 
 def test_a_time_in_a_gap_is_refused_with_both_bounds(fresh: Station) -> None:
