@@ -21,6 +21,18 @@ from domain.catalog import Catalog
 from domain.resources import ProtectedResource
 
 Answer = TypeVar("Answer")
+_WORD_AFTER = 5.0  # seconds
+
+
+async def _with_word(answer: Awaitable[Answer]) -> Answer:
+    """Return an answer, and say after some seconds that it is still waited for."""
+    waiting = asyncio.ensure_future(answer)
+    try:
+        if not (await asyncio.wait([waiting], timeout=_WORD_AFTER))[0]:
+            click.echo("still waiting for a worker's answer …", err=True)
+        return await waiting
+    finally:
+        waiting.cancel()
 
 
 @dataclass
@@ -49,14 +61,16 @@ class Session:
         """Where Temporal is."""
         return load_settings(self.path)
 
-    def call(self, work: Callable[[Client], Awaitable[Answer]]) -> Answer:
-        """Connect, do the work and return its answer."""
+    def call(
+        self, work: Callable[[Client], Awaitable[Answer]], *, shows_itself: bool = False
+    ) -> Answer:
+        """Connect, do the work and return its answer; say so when nobody answers for a while."""
 
         async def connected() -> Answer:
             settings = self.settings
             client = await connect(settings)
             with temporal_errors(settings.address):
-                return await work(client)
+                return await (work(client) if shows_itself else _with_word(work(client)))
 
         return asyncio.run(connected())
 

@@ -153,7 +153,7 @@ def _run(session: Session, request: RestoreRequest, *, detach: bool) -> int:
 
     name = workflow_id(request.mode, request.resource.path)
     try:
-        report = session.call(work)
+        report = session.call(work, shows_itself=True)
     except (KeyboardInterrupt, asyncio.CancelledError):
         goes = "goes on" if started else "may have been started"
         session.say(f"\ndetached: {name} {goes}; `refloat run watch {name}` follows it")

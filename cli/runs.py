@@ -83,7 +83,7 @@ def watch(session: Session, id_: str) -> int:
         return await follow(client, handle, session.console, session.say)
 
     try:
-        return tell(session, session.call(work))
+        return tell(session, session.call(work, shows_itself=True))
     except KeyboardInterrupt:
         session.say(f"\ndetached: {id_} goes on; `refloat run watch {id_}` follows it")
         raise DetachedError from None

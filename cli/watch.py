@@ -19,6 +19,7 @@ from domain.report import RunReport, RunStatus
 from domain.values import show_span, show_time
 
 _SILENCE = timedelta(seconds=10)
+_UNANSWERED = timedelta(seconds=3)
 
 
 def _view(status: RunStatus, progress: str) -> Group:
@@ -75,6 +76,8 @@ async def follow(
                     status = await _status(client, handle, ending)
                     if status and status.estimates:
                         live.update(_view(status, await progress_of(client, handle)))
+                    elif status is None and not ending.done():
+                        live.update(Text("waits for a worker to take the run up"))
                     await asyncio.wait([ending], timeout=0.25)
         else:
             await _plain(client, handle, ending, say)
@@ -123,4 +126,7 @@ async def _plain(
         if status and datetime.now(UTC) - spoken > _SILENCE:
             spoken = datetime.now(UTC)
             say(f"{show_time(spoken)} {_standing(status, await progress_of(client, handle))}")
+        elif status is None and not ending.done() and datetime.now(UTC) - spoken > _UNANSWERED:
+            spoken = datetime.now(UTC)
+            say(f"{show_time(spoken)} waits for a worker to take the run up")
         await asyncio.wait([ending], timeout=0.4)

@@ -27,6 +27,7 @@ from domain.values import Value
 from providers.local.archive import Archive
 from providers.local.binaries import locate
 from providers.local.config import LocalConfig
+from providers.local.keeper import postmaster_of
 from providers.local.layout import Layout, locked, remove_tree
 from providers.local.servers import Servers, port_in_use
 from providers.local.starting import create_server
@@ -148,6 +149,8 @@ def _require_free_ports(
         wanted |= {"Temporal": ports.temporal, "Temporal's web page": ports.web}
     if servers.tenures() is None:
         wanted["PostgreSQL"] = ports.database
+    elif postmaster_of(servers.data(servers.current().name)) is None:
+        wanted["PostgreSQL"] = servers.current().port
     taken = [f"{port} ({what})" for what, port in wanted.items() if port_in_use(port)]
     ours = any(layout.root.glob("applications/*/application.pid")) and wanted["the shop"]
     taken = [told for told in taken if not (ours and told.startswith(str(ports.shop)))]

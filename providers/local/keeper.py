@@ -20,6 +20,16 @@ from providers.local.starting import start_arguments
 _RESTART_PAUSE = 2.0
 
 
+def postmaster_of(data: Path) -> int | None:
+    """Return the pid of the server that runs on a data directory, whoever started it."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        words = psutil.Process(pid).cmdline()
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
+    return pid if str(data) in words and identity_of(pid) else None
+
+
 class ServerKeeper:
     """Brings about what the record of one managed server asks for."""
 
@@ -40,13 +50,7 @@ class ServerKeeper:
 
     def _adopted(self) -> int | None:
         """Return the pid of a postmaster that an earlier supervisor started."""
-        data = self.folder / "data"
-        try:
-            pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-            words = psutil.Process(pid).cmdline()
-        except (OSError, ValueError, IndexError, psutil.Error):
-            return None
-        return pid if str(data) in words and identity_of(pid) else None
+        return postmaster_of(self.folder / "data")
 
     def _run(self, record: ServerRecord, pid: int | None) -> None:
         known = self._told
