@@ -291,7 +291,7 @@ class Station:
         ports = {f"port={port}" for port in range(first, last + 1)}
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            line = " ".join(words)
+            line = " ".join(words[1:])  # a program may lie in our folder, and serve another
             ours = str(self.root) in line or ports & set(line.split())
             kept_one = any(path in words for path in (*servers, *spools))
             temporal = "start-dev" in words or "refloat.yaml" in line

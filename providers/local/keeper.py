@@ -1,6 +1,7 @@
 """Keeps one server as its record says: started, restarted into a new generation, stopped, gone."""
 
 import os
+import re
 import signal
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from providers.local.servers import Servers
 from providers.local.starting import start_arguments
 
 _RESTART_PAUSE = 2.0
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where PostgreSQL makes it on Linux
+_SHARED_NAME = re.compile(r" /dev/shm/(PostgreSQL\.\d+)$", re.MULTILINE)
 
 
 def postmaster_of(data: Path) -> int | None:
@@ -28,6 +31,19 @@ def postmaster_of(data: Path) -> int | None:
     except (OSError, ValueError, IndexError, psutil.Error):
         return None
     return pid if str(data) in words and identity_of(pid) else None
+
+
+def shared_memory_of(pid: int) -> tuple[str, ...]:
+    """Return the names of the shared memory that a server made outside of its folder.
+
+    A server removes it when it ends, and the next one on the same folder that of one that was
+    killed; when the folder is gone as well, nobody would.
+    """
+    try:
+        mapped = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    return tuple(sorted(set(_SHARED_NAME.findall(mapped))))
 
 
 class ServerKeeper:
@@ -57,10 +73,12 @@ class ServerKeeper:
         if pid is not None:
             if known is None or known.generation == record.generation:
                 self._tell("running", pid, record.generation)
+                self._note_shared_memory(pid)
                 return
             self._halt(signal.SIGINT)
             self._not_before = 0.0
         if not (self.folder / "data" / "PG_VERSION").exists():
+            self._remove_shared_memory()
             self._tell("lost", None, record.generation, "its data directory is gone")
             return
         code = self.daemon.exit_code
@@ -114,7 +132,20 @@ class ServerKeeper:
         if pid is not None:
             gone = record.desired is Desired.ABSENT
             self._halt(signal.SIGQUIT if gone else signal.SIGINT)
+        if record.desired is Desired.ABSENT:
+            self._remove_shared_memory()
         self._tell("stopped", None, record.generation)
+
+    def _note_shared_memory(self, pid: int) -> None:
+        if self._told is None or self._told.pid != pid or self._told.shared_memory:
+            return
+        if found := shared_memory_of(pid):
+            self._write(self._told.model_copy(update={"shared_memory": found}))
+
+    def _remove_shared_memory(self) -> None:
+        """Remove the shared memory of a server that was killed and will not start again."""
+        for name in self._told.shared_memory if self._told else ():
+            (_SHARED_MEMORY / name).unlink(missing_ok=True)
 
     def _tell(
         self,
@@ -133,12 +164,17 @@ class ServerKeeper:
         )
         if same or not Path(self.folder).exists():
             return
-        self._told = ServerStatus(
-            state=state,
-            pid=pid,
-            generation=generation,
-            exit_code=code,
-            since=datetime.now(UTC),
-            problem=problem,
+        self._write(
+            ServerStatus(
+                state=state,
+                pid=pid,
+                generation=generation,
+                exit_code=code,
+                since=datetime.now(UTC),
+                problem=problem,
+            )
         )
-        write_record(self.folder / "status.json", self._told)
+
+    def _write(self, status: ServerStatus) -> None:
+        self._told = status
+        write_record(self.folder / "status.json", status)

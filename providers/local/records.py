@@ -56,6 +56,7 @@ class ServerStatus(Value):
     exit_code: int | None = None
     since: UtcDatetime
     problem: str = ""
+    shared_memory: tuple[str, ...] = ()
 
 
 class ArchiveStatus(Value):

@@ -1,9 +1,13 @@
 """Servers come back as they were, whatever a power cut left in their folder."""
 
+import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from providers.local import keeper
 from providers.local.config import Account
 from providers.local.starting import socket_of
 from tests.station import Station, wait_for
@@ -18,6 +22,29 @@ def _somebody_of(account: Account) -> Iterator[int]:
     finally:
         asleep.kill()
         asleep.wait()
+
+
+def test_the_shared_memory_of_a_server_that_lost_its_disk_is_removed(fresh: Station) -> None:
+    record = fresh.servers.current()
+    data = fresh.servers.data(record.name)
+
+    def noted() -> tuple[str, ...]:
+        status = fresh.servers.status(record.name)
+        return status.shared_memory if status else ()
+
+    made = [keeper._SHARED_MEMORY / name for name in wait_for("its shared memory", noted)]
+    assert all(path.exists() for path in made)
+
+    pid = keeper.postmaster_of(data)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(data, ignore_errors=True)
+
+    def gone() -> bool:
+        shutil.rmtree(data, ignore_errors=True)  # its last processes may still write
+        return not any(path.exists() for path in made)
+
+    wait_for("the shared memory to be gone", gone)
 
 
 def test_a_server_starts_though_the_pid_in_its_socket_s_lock_is_somebody_s_now(
