@@ -27,13 +27,11 @@ from activities.evidence import EvidenceActivities
 from activities.verification import VerificationActivities
 from client.catalog_file import find_catalog, load_catalog
 from client.connection import TemporalUnreachableError, connect
-from client.settings import load_settings
+from client.settings import load_settings, load_time_scale
 from domain.catalog import Catalog
 from domain.errors import RecoveryError
 from providers import registry
 from providers.evidence.folder import FolderReports
-from providers.local.config import LocalConfig
-from providers.postgresql.questions import PostgresqlQuestions
 from providers.secrets.references import Secrets
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
@@ -86,8 +84,9 @@ def build_workers(
 ) -> list[Worker]:
     """Return the workers of the chosen queues, for every provider of the catalog."""
     secrets = Secrets(base)
+    scale = load_time_scale()
     databases = {
-        name: registry.databases(name, entry, base, secrets)
+        name: registry.databases(name, entry, base, secrets, scale)
         for name, entry in catalog.providers.items()
     }
     restrictions = runner()
@@ -104,13 +103,13 @@ def build_workers(
         for queue in queues
     ]
     for name, entry in catalog.providers.items():
-        root = LocalConfig.from_entry(name, entry, base).root
+        root = registry.state_folder(entry, base)
         steps = all_steps(
             PointActivities(databases),
             RestoreActivities(databases),
             CutoverActivities(databases),
-            VerificationActivities(databases, PostgresqlQuestions(secrets)),
-            ConsumerActivities(registry.consumers(name, entry, base)),
+            VerificationActivities(databases, registry.questions(secrets)),
+            ConsumerActivities(registry.consumers(entry, base)),
             EvidenceActivities(FolderReports(root / "reports")),
         )
         workers += [

@@ -28,7 +28,7 @@ class ConsumerActivities:
     @step("consumer.switch")
     def switch(self, switch: SwitchConsumer) -> None:
         """Point a consumer to a server."""
-        self._consumers.switch(switch.consumer, switch.address)
+        self._consumers.switch(switch.consumer, switch.address, switch.key)
 
     @step("consumer.examine")
     def examine(self, consumer: Consumer) -> Finding:

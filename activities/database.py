@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from activities.errors import progress, step
+from activities.errors import first_scheduled_at, memory, progress, step
 from activities.steps import (
     Examination,
     Examine,
@@ -109,9 +109,11 @@ class RestoreActivities(_OverProviders):
     @step("restore.start")
     def start_restore(self, start: StartRestore) -> RestoreHandle:
         """Begin, or find what this run began before."""
-        return self._of(start.resource).recovery.start_restore(
+        handle = self._of(start.resource).recovery.start_restore(
             start.resource, start.point, run_id=start.run_id, mode=start.mode
         )
+        timing = {"requested_at": start.requested_at, "expected": start.expected}
+        return handle.model_copy(update=timing | {"began_at": first_scheduled_at()})
 
     @step("restore.transfer")
     def transfer(self, transfer: TransferRestore) -> None:
@@ -129,7 +131,7 @@ class RestoreActivities(_OverProviders):
     def carry_over_settings(self, on: OnRestored) -> list[SettingDifference]:
         """Repair and report the settings that a restore does not carry."""
         provider = self._of(on.resource)
-        return list(provider.settings.carry_over(on.resource, on.restored, on.mode))
+        return list(provider.settings.carry_over(on.resource, on.restored, on.mode, memory()))
 
     @step("restore.discard")
     def discard(self, on: OnServer) -> None:
@@ -163,7 +165,7 @@ class CutoverActivities(_OverProviders):
     @step("cutover.release")
     def release(self, resource: ProtectedResource) -> list[str]:
         """Delete what is superseded."""
-        return list(self._of(resource).cutover.release(resource))
+        return list(self._of(resource).cutover.release(resource, memory()))
 
 
 def all_steps(*groups: object) -> Sequence[Activity]:

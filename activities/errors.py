@@ -3,8 +3,9 @@
 import contextvars
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 from temporalio import activity
@@ -15,9 +16,10 @@ from domain.errors import (
     PermanentError,
     RecoveryError,
     StoppedError,
+    TransientError,
     WorkerStoppingError,
 )
-from domain.provider import ReportProgress
+from domain.provider import Memory, ReportProgress
 from domain.recovery import Progress
 
 Parameters = ParamSpec("Parameters")
@@ -33,7 +35,7 @@ def as_failure(error: RecoveryError) -> ApplicationError:
         str(error),
         type=type(error).__name__,
         non_retryable=isinstance(error, PermanentError),
-        next_retry_delay=error.pace if isinstance(error, NotYetError) else None,
+        next_retry_delay=error.pace if isinstance(error, TransientError) else None,
         category=ApplicationErrorCategory.BENIGN
         if waiting
         else ApplicationErrorCategory.UNSPECIFIED,
@@ -65,7 +67,8 @@ class _Beat:
     """Heartbeats once a second, with the progress noted last."""
 
     def __init__(self) -> None:
-        self.latest = Progress(what="begin")
+        self.noted = earlier_progress().noted
+        self.latest = Progress(what="begin", noted=self.noted)
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -75,8 +78,8 @@ class _Beat:
 
     def note(self, progress: Progress) -> None:
         """Tell progress now, and hear a cancel."""
-        self.latest = progress
-        activity.heartbeat(progress)
+        self.latest = progress.model_copy(update={"noted": progress.noted or self.noted})
+        activity.heartbeat(self.latest)
         if not activity.is_cancelled():
             return
         details = activity.cancellation_details()
@@ -110,6 +113,30 @@ def earlier_progress() -> Progress:
     """Return what the last attempt of the running step told, or an empty progress."""
     told = activity.info().heartbeat_details
     return Progress.model_validate(told[0]) if told else Progress(what="begin")
+
+
+class _StepMemory(Memory):
+    """Keeps notes in the heartbeats of the running step, where its next attempt finds them."""
+
+    def recall(self) -> tuple[str, ...]:
+        """Return what was noted last, by this attempt or an earlier one."""
+        return _BEAT.get().noted
+
+    def note(self, what: Sequence[str]) -> None:
+        """Write down what the next attempt should know."""
+        beat = _BEAT.get()
+        beat.noted = tuple(what)
+        beat.note(Progress(what="write down", noted=beat.noted))
+
+
+def memory() -> Memory:
+    """Return what earlier attempts of the running step wrote down, and where to write."""
+    return _StepMemory()
+
+
+def first_scheduled_at() -> datetime:
+    """Return when the running step was asked for first, aware and UTC: the same in each attempt."""
+    return activity.info().scheduled_time
 
 
 def progress() -> ReportProgress:

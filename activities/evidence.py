@@ -25,7 +25,9 @@ class EvidenceActivities:
         done = [one for one in self._reports.of_resource(asked.path) if one.outcome is Outcome.DONE]
         history = durations([report.phases for report in done])
         return Estimates(
-            phases=estimate(asked.phases, history, asked.restored_bytes, asked.log_bytes)
+            phases=estimate(
+                asked.phases, history, asked.restored_bytes, asked.log_bytes, asked.typical
+            )
         )
 
     @step("evidence.last")

@@ -1,6 +1,7 @@
 """What the steps of a restore are given and what they answer, where no domain type says it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from domain.checks import Finding
 from domain.clock import Phase, PhaseEstimate
@@ -22,6 +23,8 @@ class StartRestore(Value):
     point: RecoveryPoint
     run_id: str
     mode: Mode
+    requested_at: UtcDatetime | None = None
+    expected: timedelta | None = None
 
 
 class OnServer(Value):
@@ -72,6 +75,7 @@ class Estimate(Value):
     phases: tuple[Phase, ...]
     restored_bytes: int
     log_bytes: int
+    typical: timedelta | None = None
 
 
 class Estimates(Value):
@@ -95,10 +99,11 @@ class MarkedPoint(Value):
 
 
 class SwitchConsumer(Value):
-    """Point a consumer to the `host:port` of a server."""
+    """Point a consumer to the `host:port` of a server; once for each `key`."""
 
     consumer: Consumer
     address: str
+    key: str = ""
 
 
 class Address(Value):

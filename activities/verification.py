@@ -7,7 +7,7 @@ from activities.steps import MarkedPoint, OnRestored, TakeSnapshot
 from domain.checks import Finding, compare_content, compare_counts, judge_sql
 from domain.errors import UnsupportedResourceError
 from domain.provider import DatabaseProvider, Questions, ReportProgress
-from domain.recovery import RestoreHandle, Snapshot
+from domain.recovery import Snapshot
 
 
 class VerificationActivities:
@@ -25,8 +25,7 @@ class VerificationActivities:
         )
         if snapshot.proven:
             return snapshot
-        server = provider.points.describe(take.resource)
-        handle = RestoreHandle(server=server.name, host=server.host, port=server.port, run_id="")
+        handle = provider.points.describe(take.resource).handle
         try:
             proof = self._questions.take_proof(handle, take.resource.connection, tell)
         except UnsupportedResourceError as error:

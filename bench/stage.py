@@ -20,6 +20,7 @@ from bench.machine import BenchError, sync
 from bench.programs import Programs, wait_for
 from client.catalog_file import load_catalog
 from client.settings import TemporalSettings
+from domain.catalog import LocalProviderEntry
 from domain.errors import ProviderUnavailableError, RecoveryPointUnreachableError
 from domain.recovery import RecoveryPoint, Target, TargetKind
 from domain.values import show_bytes
@@ -127,7 +128,9 @@ class Stage:
         write_text(root / "temporal.json", self.temporal.model_dump_json())
         loaded = load_catalog(catalog)
         self.resource = loaded.resource(PATH)
-        self.config = LocalConfig.from_entry("here", loaded.providers["here"], root)
+        entry = loaded.providers["here"]
+        assert isinstance(entry, LocalProviderEntry)
+        self.config = LocalConfig.from_entry("here", entry, root)
         self.secrets = Secrets(root)
         self.layout = Layout(self.config, self.resource.instance)
         self.servers = Servers(self.layout)

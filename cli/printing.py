@@ -100,7 +100,7 @@ def points_tables(points: RecoveryPointList) -> Iterator[Table]:
             show_time(window.opens_at),
             show_time(window.closes_at),
             window.source,
-            f"{window.opens_lsn} … {window.closes_lsn}",
+            window.log,
             window.note,
         )
     yield windows
@@ -121,9 +121,7 @@ def description_lines(found: ResourceDescription) -> Iterator[str]:
     """Yield what a path means now."""
     resource, server = found.resource, found.server
     yield f"{resource.path}: {server.name} at {server.host}:{server.port}, {server.state}"
-    if server.version:
-        size = show_bytes(server.size_bytes) if server.size_bytes else "size unknown"
-        yield f"  PostgreSQL {server.version}, timeline {server.timeline}, {size}"
+    yield from (f"  {told}" for told in server.about)
     limits = resource.objectives
     yield f"  objectives: RTO {_rto(resource)}, RPO {show_span(limits.rpo)}"
     archive = server.archive
@@ -166,7 +164,7 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
     """Yield a plan: the point, what will be made, how long, what stands against it."""
     point = plan.point
     yield f"plan: restore {plan.resource} to {plan.target} ({plan.mode.value})"
-    yield f"  point     {point.lsn}, {'included' if point.inclusive else 'excluded'}, from {point.source}"
+    yield f"  point     {point.told}"
     if point.last_commit:
         yield f"            last commit kept   {show_time(point.last_commit.at)} (transaction {point.last_commit.xid})"
     if point.first_after:
@@ -228,7 +226,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
         yield f"       RPO counted from {report.incident_basis}"
     if report.reached and report.allowed_point:
         point = report.allowed_point
-        yield f"  asked for {report.requested_point}; replay ended at {report.reached.replayed_to}"
+        yield f"  asked for {report.requested_point}; {report.reached.ended}"
         if point.last_commit:
             yield f"  last commit recovered: {show_time(point.last_commit.at)}"
     yield "  phases: " + ", ".join(
@@ -239,7 +237,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
     for finding in report.findings:
         yield f"  {_MARKS[finding.verdict]} {finding.name}: {finding.observed}"
     for difference in report.settings:
-        yield f"  setting {difference.name}: {difference.outcome} ({difference.why})"
+        yield f"  setting {difference.told}"
     yield from _ending_lines(report)
 
 

@@ -31,3 +31,23 @@ def load_settings(catalog: Path) -> TemporalSettings:
     if address:
         found = found.model_copy(update={"address": address, "web": ""})
     return found.model_copy(update={"namespace": namespace}) if namespace else found
+
+
+def load_time_scale() -> float:
+    """Return how many times faster than reality the providers are: REFLOAT_TIME_SCALE, else 1.
+
+    Only simulated providers are faster; the sandbox sets it for its own worker.
+
+    Raises:
+        CatalogError: it is no positive number.
+    """
+    told = os.environ.get("REFLOAT_TIME_SCALE", "1")
+    try:
+        scale = float(told)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise CatalogError(
+            f"REFLOAT_TIME_SCALE is {told!r}; it is a positive number, 1 for reality"
+        )
+    return scale

@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from domain.errors import CatalogError
 from domain.resources import (
@@ -13,6 +13,7 @@ from domain.resources import (
     Connection,
     Consumer,
     Durability,
+    Engine,
     Health,
     LocalPlatform,
     Objectives,
@@ -35,16 +36,77 @@ class LocalProviderEntry(Written):
     run_as: str | None = None
     binaries: str | None = None
 
+    @model_validator(mode="after")
+    def _has_ports(self) -> Self:
+        if self.last_port < self.first_port:
+            message = f"last_port {self.last_port} is below first_port {self.first_port}"
+            raise ValueError(message)
+        return self
 
-ProviderEntry = Annotated[LocalProviderEntry, Field(description="one account at one provider")]
+
+class CloudEntry(Written):
+    """What every cloud account needs beside its own keys; credentials are the SDK's own business."""
+
+    region: str
+    reports: str = Field(
+        default=".refloat", description="folder of the worker that keeps reports and proofs"
+    )
+    ca: str | None = Field(
+        default=None,
+        description="file with the certificates that sign the databases' own; default: what the "
+        "provider tells, else the system's",
+    )
+    calls_per_second: float = Field(
+        default=5.0, gt=0, description="most calls of one worker to the account"
+    )
+
+
+class AwsProviderEntry(CloudEntry):
+    """Amazon RDS in one account and region."""
+
+    kind: Literal["aws"]
+    account: str = Field(pattern=r"^\d{12}$")
+
+
+class GcpProviderEntry(CloudEntry):
+    """Google Cloud SQL in one project."""
+
+    kind: Literal["gcp"]
+    project: str
+
+
+class AzureProviderEntry(CloudEntry):
+    """Azure Database flexible servers in one resource group."""
+
+    kind: Literal["azure"]
+    subscription: str
+    resource_group: str
+    calls_per_second: float = Field(default=1.0, gt=0)
+
+
+class ScalewayProviderEntry(CloudEntry):
+    """Scaleway Managed Databases in one project and region."""
+
+    kind: Literal["scaleway"]
+    project: str
+
+
+ProviderEntry = Annotated[
+    LocalProviderEntry
+    | AwsProviderEntry
+    | GcpProviderEntry
+    | AzureProviderEntry
+    | ScalewayProviderEntry,
+    Field(discriminator="kind", description="one account at one provider"),
+]
 
 
 class DatabaseEntry(Written):
     """One database as people declare it."""
 
     provider: str
-    engine: Literal["postgresql"]
-    instance: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    engine: Engine
+    instance: str = Field(pattern=r"^[a-z](?:-?[a-z0-9]){0,40}$")
     objectives: Objectives | None = None
     backups: BackupPolicy = BackupPolicy()
     checks: tuple[SqlCheck, ...] = ()
@@ -107,6 +169,7 @@ class Catalog(Written):
         if database.provider not in self.providers:
             near = _nearest(database.provider, list(self.providers))
             raise CatalogError(f"{path}: no provider {database.provider!r} in the catalog{near}")
+        self._require_fitting(path, database, self.providers[database.provider])
         return ProtectedResource(
             path=path,
             provider=database.provider,
@@ -123,6 +186,26 @@ class Catalog(Written):
             heartbeat=database.heartbeat,
             server=database.server,
         )
+
+    @staticmethod
+    def _require_fitting(
+        path: str, database: DatabaseEntry, provider: LocalProviderEntry | CloudEntry
+    ) -> None:
+        """Refuse keys that mean nothing at the provider, so that nobody relies on them."""
+        local = isinstance(provider, LocalProviderEntry)
+        wrong = {
+            "engine: mysql is restored at clouds only": local and database.engine is Engine.MYSQL,
+            "backups.encrypted: false cannot be had, local backups always are": local
+            and not database.backups.encrypted,
+            "server is for a provider of kind local": not local and database.server is not None,
+            "durability is for a provider of kind local": not local
+            and database.durability is not Durability.BOUNDED_LOSS,
+            "backups.key is for a provider of kind local, a cloud keeps its own keys": not local
+            and database.backups.key is not None,
+        }
+        found = [told for told, is_so in wrong.items() if is_so]
+        if found:
+            raise CatalogError(f"{path}: {'; '.join(found)}")
 
     @staticmethod
     def _consumer(path: str, name: str, environment: EnvironmentEntry) -> Consumer:
@@ -181,10 +264,14 @@ def _sentence(
     path = tuple(problem["loc"])
     line = _lines(path, marks)
     place = f"{name}:{line}" if line else name
+    near = _keys_at(path[:-1])
+    if path[:1] == ("providers",) and path[2:3] and path[2] in _PROVIDERS:
+        path = (*path[:2], *path[3:])  # the kind is no key of the file
+    elif problem["type"] == "union_tag_not_found":
+        return f"{place}: {path[0]}.{path[1]}: no kind; it is one of {', '.join(_PROVIDERS)}"
     dotted = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
-        near = _nearest(str(path[-1]), _keys_at(path[:-1]))
-        return f"{place}: unknown key {dotted!r}{near}"
+        return f"{place}: unknown key {dotted!r}{_nearest(str(path[-1]), near)}"
     return f"{place}: {dotted}: {problem['msg']}"
 
 
@@ -199,7 +286,6 @@ _NESTED: Mapping[str, type[Written]] = {
     "health": Health,
 }
 _PARENTS: Mapping[str, type[Written]] = {
-    "providers": LocalProviderEntry,
     "projects": ProjectEntry,
     "environments": EnvironmentEntry,
     "databases": DatabaseEntry,
@@ -207,8 +293,19 @@ _PARENTS: Mapping[str, type[Written]] = {
 }
 
 
+_PROVIDERS: Mapping[str, type[Written]] = {
+    "local": LocalProviderEntry,
+    "aws": AwsProviderEntry,
+    "gcp": GcpProviderEntry,
+    "azure": AzureProviderEntry,
+    "scaleway": ScalewayProviderEntry,
+}
+
+
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     names = [part for part in path if isinstance(part, str)]
+    if names[:1] == ["providers"] and len(names) > 1:
+        return list(_PROVIDERS[names[-1]].model_fields) if names[-1] in _PROVIDERS else []
     if not names:
         return list(Catalog.model_fields)
     model = _NESTED.get(names[-1])

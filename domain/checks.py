@@ -1,10 +1,11 @@
 """What proves a restore good. No evidence is no pass."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.resources import SqlCheck
-from domain.values import UtcDatetime, Value, show_span
+from domain.values import UtcDatetime, Value, show_span, show_time
 
 
 class Verdict(StrEnum):
@@ -17,7 +18,10 @@ class Verdict(StrEnum):
 
 
 class Finding(Value):
-    """One check: what was expected, what was seen, and the verdict."""
+    """One check: what was expected, what was seen, and the verdict.
+
+    `moment` is the commit that a finding about the point reached saw last in the data.
+    """
 
     name: str
     kind: str
@@ -25,6 +29,7 @@ class Finding(Value):
     observed: str
     verdict: Verdict
     advice: str = ""
+    moment: UtcDatetime | None = None
 
     @property
     def good(self) -> bool:
@@ -190,3 +195,48 @@ def judge_heartbeat(
         observed=observed,
         verdict=verdict,
     )
+
+
+_CLOCKS = timedelta(milliseconds=50)
+_BETWEEN_COMMITS = timedelta(seconds=2)
+
+
+def judge_reached(
+    target_at: datetime, granularity: timedelta, newest: datetime | None, what: str
+) -> Finding:
+    """Return whether the newest commit in the data proves that the point was reached, not passed.
+
+    For services whose log cannot be read. `granularity` is how far before `target_at` the provider
+    may stop, and `what` names the evidence, a heartbeat or the last transaction. A database that
+    commits every second proves it; one that was idle leaves it unproven.
+    """
+    earliest = target_at - granularity - _BETWEEN_COMMITS
+    if newest is None:
+        observed, verdict = f"no {what} in the restored data", Verdict.UNPROVEN
+    elif newest > target_at + _CLOCKS:
+        observed, verdict = f"{what} {show_time(newest)}: the point was passed", Verdict.FAILED
+    elif newest < earliest:
+        apart = show_span(target_at - newest)
+        observed = f"{what} {show_time(newest)}, {apart} before: nothing shows what came between"
+        verdict = Verdict.UNPROVEN
+    else:
+        observed, verdict = f"{what} {show_time(newest)}", Verdict.PASSED
+    return Finding(
+        name="the point was reached and not passed",
+        kind="point",
+        expected=f"a commit between {show_time(earliest)} and {show_time(target_at)}, none later",
+        observed=observed,
+        verdict=verdict,
+        advice="" if verdict is Verdict.PASSED else "see docs/catalog.md, `heartbeat`",
+        moment=newest,
+    )
+
+
+def proven_commit_at(findings: Sequence[Finding]) -> datetime | None:
+    """Return the last commit that was seen in the restored data, UTC, or None without any."""
+    seen = [
+        finding.moment
+        for finding in findings
+        if finding.kind == "point" and finding.moment and finding.verdict is not Verdict.FAILED
+    ]
+    return max(seen, default=None)

@@ -10,6 +10,7 @@ from domain.values import UtcDatetime, Value
 AT_RISK_SHARE = 0.8
 _COPY_BYTES_PER_SECOND = 300e6
 _REPLAY_BYTES_PER_SECOND = 180e6
+_FROM_SIZES = "sizes"
 
 
 class Phase(StrEnum):
@@ -106,6 +107,12 @@ def rest_at(
     return rest
 
 
+def expected(estimates: Sequence[PhaseEstimate], phase: Phase) -> timedelta | None:
+    """Return how long a phase should take, where more than sizes tells."""
+    known = [one.p50 for one in estimates if one.phase is phase and one.basis != _FROM_SIZES]
+    return known[0] if known else None
+
+
 def durations(runs: Sequence[Sequence[PhaseRecord]]) -> Mapping[Phase, Sequence[timedelta]]:
     """Return how long each phase took in the runs."""
     found: dict[Phase, list[timedelta]] = {}
@@ -125,13 +132,20 @@ def estimate(
     history: Mapping[Phase, Sequence[timedelta]],
     restored_bytes: int,
     log_bytes: int,
+    typical: timedelta | None = None,
 ) -> tuple[PhaseEstimate, ...]:
     """Return an estimate per phase, from earlier runs where there are any, else from sizes.
 
     The model is bytes / 300 MB/s + log / 180 MB/s + half a second, the slow end of what was
-    measured on two cores.
+    measured on two cores; `typical` is a provider's own time for a restore that it does itself.
     """
-    return tuple(_estimate_one(phase, history, restored_bytes, log_bytes) for phase in phases)
+    made = [_estimate_one(phase, history, restored_bytes, log_bytes) for phase in phases]
+    return tuple(
+        PhaseEstimate(phase=one.phase, p50=typical, p90=typical * 2, basis="the provider's usual")
+        if typical is not None and one.phase is Phase.RESTORE and one.basis == _FROM_SIZES
+        else one
+        for one in made
+    )
 
 
 def _estimate_one(
@@ -159,4 +173,4 @@ def _estimate_one(
         Phase.CLEAN_UP: 0.5,
     }[phase]
     likely = timedelta(seconds=seconds)
-    return PhaseEstimate(phase=phase, p50=likely, p90=likely * 2, basis="sizes")
+    return PhaseEstimate(phase=phase, p50=likely, p90=likely * 2, basis=_FROM_SIZES)

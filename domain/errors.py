@@ -3,11 +3,15 @@
 RecoveryError
 ├── TransientError                        Temporal retries
 │   ├── ProviderUnavailableError
+│   ├── ThrottledError
+│   ├── BusyError
+│   ├── UnknownProviderError
 │   ├── WorkerStoppingError
 │   └── NotYetError
 └── PermanentError                        Temporal gives up, a person decides
     ├── RefusedError                      nothing was created; the sentence says what can work
     │   ├── RecoveryPointUnreachableError
+    │   ├── PointRefusedError
     │   ├── PreflightRefusedError
     │   ├── ApprovalDeniedError
     │   ├── ConfirmationRequiredError
@@ -15,6 +19,13 @@ RecoveryError
     │   └── UnsupportedResourceError
     ├── CatalogError
     ├── AccessDeniedError
+    ├── CredentialsRefusedError
+    ├── QuotaReachedError
+    ├── CapacityMissingError
+    ├── KeyUnavailableError
+    ├── ResourceMissingError
+    ├── NameTakenError
+    ├── ConfigurationRefusedError
     ├── SecretUnavailableError
     ├── NotOursError
     ├── BackupDamagedError
@@ -40,11 +51,30 @@ class RecoveryError(Exception):
 
 
 class TransientError(RecoveryError):
-    """May go away by itself: Temporal asks again."""
+    """May go away by itself: Temporal asks again, after `pace` where one is given."""
+
+    pace: timedelta | None = None
 
 
 class ProviderUnavailableError(TransientError):
     """The outside system did not answer."""
+
+
+class ThrottledError(TransientError):
+    """The provider refuses, because the account made too many calls."""
+
+    def __init__(self, sentence: str, pace: timedelta | None = None) -> None:
+        """Keep how long the provider asked to wait, where it did."""
+        super().__init__(sentence)
+        self.pace = pace
+
+
+class BusyError(TransientError):
+    """The resource is in the middle of another operation of the provider: ask when that is over."""
+
+
+class UnknownProviderError(TransientError):
+    """The provider answered with an error that no table knows; its code is in the sentence."""
 
 
 class WorkerStoppingError(TransientError):
@@ -78,6 +108,10 @@ class RecoveryPointUnreachableError(RefusedError):
         self.offers = tuple(offers)
 
 
+class PointRefusedError(RefusedError):
+    """The provider itself refused the moment or the snapshot that was asked of it."""
+
+
 class PreflightRefusedError(RefusedError):
     """Something that the restore needs is missing now."""
 
@@ -104,6 +138,34 @@ class CatalogError(PermanentError):
 
 class AccessDeniedError(PermanentError):
     """The credentials do not allow it."""
+
+
+class CredentialsRefusedError(PermanentError):
+    """The provider does not accept the worker's credentials at all: wrong, expired or missing."""
+
+
+class QuotaReachedError(PermanentError):
+    """The account may not have more of it; a person asks the provider for more."""
+
+
+class CapacityMissingError(PermanentError):
+    """The provider has no room for this class in this place now."""
+
+
+class KeyUnavailableError(PermanentError):
+    """The encryption key is disabled, deleted or out of reach."""
+
+
+class ResourceMissingError(PermanentError):
+    """The provider knows no such thing."""
+
+
+class NameTakenError(PermanentError):
+    """A thing of the name exists already: made by an earlier try of ours, or by somebody else."""
+
+
+class ConfigurationRefusedError(PermanentError):
+    """The provider refuses a setting or a combination of settings."""
 
 
 class SecretUnavailableError(PermanentError):

@@ -30,6 +30,18 @@ ReportProgress: TypeAlias = Callable[[Progress], None]
 """Called often during long work; raises `StoppedError` when the work should end now."""
 
 
+class Memory(Protocol):
+    """What earlier attempts of a step wrote down; it outlives the worker, and is small."""
+
+    def recall(self) -> tuple[str, ...]:
+        """Return what was noted last, or nothing."""
+        ...
+
+    def note(self, what: Sequence[str]) -> None:
+        """Write down what a later attempt must know, before doing what would make it unknowable."""
+        ...
+
+
 class RecoveryPoints(Protocol):
     """Tells what a resource can be restored to, live."""
 
@@ -134,9 +146,17 @@ class Settings(Protocol):
     """Brings over what a restore does not carry."""
 
     def carry_over(
-        self, resource: ProtectedResource, restored: RestoredResource, mode: Mode
+        self,
+        resource: ProtectedResource,
+        restored: RestoredResource,
+        mode: Mode,
+        memory: Memory,
     ) -> Sequence[SettingDifference]:
-        """Compare source and copy, repair what may be repaired, and return every difference."""
+        """Compare source and copy, repair what may be repaired, and return every difference.
+
+        What the source does not let in is shut first. Raises `NotYetError` while changes take
+        effect; what was different before is in `memory`.
+        """
         ...
 
 
@@ -169,8 +189,8 @@ class Cutover(Protocol):
         """Return the names of the servers that wait for their release."""
         ...
 
-    def release(self, resource: ProtectedResource) -> Sequence[str]:
-        """Delete the superseded servers and nothing else; return their names."""
+    def release(self, resource: ProtectedResource, memory: Memory) -> Sequence[str]:
+        """Delete the superseded servers and nothing else; return their names once they are gone."""
         ...
 
 
@@ -181,10 +201,10 @@ class Consumers(Protocol):
         """Return the `host:port` that the consumer's setting names now."""
         ...
 
-    def switch(self, consumer: Consumer, address: str) -> None:
-        """Point the consumer to `host:port` and restart it.
+    def switch(self, consumer: Consumer, address: str, key: str) -> None:
+        """Point the consumer to `host:port` and restart it, also where it points there already.
 
-        A second call for the same address restarts it only where the first did not get so far.
+        A second call with the same key restarts it only where the first did not get so far.
         """
         ...
 

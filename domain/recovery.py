@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from domain.errors import RecoveryPointUnreachableError
 from domain.resources import Mode, ProtectedResource
-from domain.values import UtcDatetime, Value, show_time
+from domain.values import UtcDatetime, Value, show_bytes, show_time
 
 POINT_IN_TIME_RTO = timedelta(minutes=60)
 SNAPSHOT_RTO = timedelta(minutes=30)
@@ -77,9 +77,15 @@ class RecoveryWindow(Value):
     opens_at: UtcDatetime
     closes_at: UtcDatetime
     source: str
+    source_id: str = ""
     opens_lsn: str | None = None
     closes_lsn: str | None = None
     note: str = ""
+
+    @property
+    def log(self) -> str:
+        """The span in the log, where it can be read."""
+        return f"{self.opens_lsn} … {self.closes_lsn}" if self.opens_lsn else ""
 
     def holds(self, moment: datetime) -> bool:
         """Return whether `moment` lies inside."""
@@ -97,6 +103,7 @@ class Snapshot(Value):
     size_bytes: int | None = None
     proven: bool = False
     unproven_because: str = ""
+    automatic: bool = False
 
 
 class RecoveryPointList(Value):
@@ -111,20 +118,39 @@ class RecoveryPoint(Value):
 
     target: Target
     source: str
+    source_id: str = ""
     backup_id: str
-    lsn: str
-    inclusive: bool
+    lsn: str = ""
+    inclusive: bool = True
     last_commit: CommitMark | None = None
     first_after: CommitMark | None = None
     snapshot_id: str | None = None
+    at: UtcDatetime | None = Field(
+        default=None, description="the moment asked of a provider whose log cannot be read"
+    )
+    granularity: timedelta = timedelta()
+    resolved_at: UtcDatetime | None = None
+    typical: timedelta | None = Field(
+        default=None, description="how long the provider usually takes, where it does the work"
+    )
     backup_bytes: int = 0
     restored_bytes: int = 0
     log_bytes: int = 0
 
     @property
     def time(self) -> datetime | None:
-        """Commit time of the last commit that will be present, UTC, or None if there is none."""
-        return self.last_commit.at if self.last_commit else None
+        """Where the data will stand, UTC: at its last commit, else the moment asked of the provider."""
+        return self.last_commit.at if self.last_commit else self.at
+
+    @property
+    def told(self) -> str:
+        """The point in one line."""
+        if self.at is not None:
+            what = f"snapshot {self.snapshot_id} of" if self.snapshot_id else "every commit until"
+            return f"{what} {show_time(self.at)}, from {self.source}"
+        last = f"last commit {show_time(self.time)}" if self.time else "no commit since the backup"
+        side = "included" if self.inclusive else "excluded"
+        return f"{self.lsn} {side}, {last}, from {self.source}"
 
 
 class Suspect(Value):
@@ -239,6 +265,31 @@ class ServerDescription(Value):
     size_bytes: int | None = None
     superseded: tuple[str, ...] = ()
     archive: "ArchiveHealth | None" = None
+    engine: str = "postgresql"
+    tls: "Tls | None" = None
+    facts: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Engine, version and size in one line where the server tells, then its further facts."""
+        if not self.version:
+            return self.facts
+        size = show_bytes(self.size_bytes) if self.size_bytes else "size unknown"
+        timeline = f"timeline {self.timeline}, " if self.timeline is not None else ""
+        name = {"postgresql": "PostgreSQL", "mysql": "MySQL"}.get(self.engine, self.engine)
+        return (f"{name} {self.version}, {timeline}{size}", *self.facts)
+
+    @property
+    def handle(self) -> "RestoreHandle":
+        """How the server is asked."""
+        return RestoreHandle(
+            server=self.name,
+            host=self.host,
+            port=self.port,
+            run_id="",
+            engine=self.engine,
+            tls=self.tls,
+        )
 
 
 class ArchiveHealth(Value):
@@ -252,21 +303,54 @@ class ArchiveHealth(Value):
     stored_bytes: int = 0
 
 
+class Tls(Value):
+    """How a server proves who it is; without any of it the system's certificates decide.
+
+    `ca` is the text of the certificates (PEM), `ca_file` a file with them where the worker runs.
+    `verify` is `ca` only where a provider's certificates cannot name the address.
+    """
+
+    ca: str = ""
+    ca_file: str = ""
+    verify: Literal["full", "ca"] = "full"
+
+
 class RestoreHandle(Value):
-    """What a restore in progress is called at its provider."""
+    """What a restore in progress is called at its provider, and how it is reached.
+
+    `id` is the provider's own name, where that outlives a rename. `requested_at` is when the run
+    was asked for, and so before anything of it was made; `began_at` and `expected` tell when the
+    restore began and how long it should take, so that it is asked about at the right pace.
+    """
 
     server: str
     host: str
     port: int
     run_id: str
+    id: str = ""
+    engine: str = "postgresql"
+    tls: Tls | None = None
+    requested_at: UtcDatetime | None = None
+    began_at: UtcDatetime | None = None
+    expected: timedelta | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is reached, as `host:port`."""
+        return f"{self.host}:{self.port}"
 
 
 class Progress(Value):
-    """How far a step is, where that is known; `waited` counts only while somebody asked."""
+    """How far a step is, where that is known.
+
+    `waited` counts only while somebody asked; `noted` is what the step wrote down for a later
+    attempt of itself.
+    """
 
     what: str
     done_bytes: int | None = None
     total_bytes: int | None = None
+    noted: tuple[str, ...] = ()
     waited: timedelta = timedelta()
     asked_at: UtcDatetime | None = None
 
@@ -282,11 +366,16 @@ class RestoredResource(Value):
 
     handle: RestoreHandle
     ready_at: UtcDatetime
-    replayed_to: str
+    replayed_to: str = ""
     last_replayed_commit_at: UtcDatetime | None = None
-    timeline: int
+    timeline: int | None = None
     stopped_because: str
     version: str
+
+    @property
+    def ended(self) -> str:
+        """Where the restore ended, in the log where it can be read, else in the provider's words."""
+        return f"replay ended at {self.replayed_to}" if self.replayed_to else self.stopped_because
 
 
 class SettingDifference(Value):
@@ -298,16 +387,34 @@ class SettingDifference(Value):
     outcome: str
     why: str = ""
 
+    @property
+    def told(self) -> str:
+        """The setting, what became of it, and why or from what."""
+        why = self.why or f"was {self.restored}, the source has {self.source}"
+        return f"{self.name}: {self.outcome} ({why})"
+
 
 class Superseded(Value):
     """The server that a path meant before a cutover, and whether it is kept from taking writes.
 
-    `last_commit_at` is when it committed last, where it answers and knows.
+    `last_commit_at` is when it committed last, where it answers and knows. `address` is the
+    `host:port` at which the path is reached now, `notes` what a reader of the report should know.
     """
 
     server: str | None
     fenced: bool = True
     last_commit_at: UtcDatetime | None = None
+    address: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a reader of the report should know, the last commit of the old server included."""
+        if self.last_commit_at is None:
+            return self.notes
+        until = show_time(self.last_commit_at)
+        stays = "what it committed after the point stays on it until it is released"
+        return (*self.notes, f"{self.server} took commits until {until}: {stays}")
 
 
 class CutoverRecord(Value):

@@ -60,7 +60,9 @@ class BackupPolicy(Written):
     retention: Span = timedelta(days=14)
     max_age: Span = timedelta(hours=26)
     max_size: Bytes | None = None
-    encrypted: Literal[True] = True
+    encrypted: bool = Field(
+        default=True, description="whether an unencrypted database is refused at a cloud"
+    )
     key: SecretReference | None = Field(
         default=None, description="reference to the base64 AES-256 key"
     )
@@ -76,6 +78,13 @@ class SqlCheck(Written):
     equals: str | None = None
     max_age: Span | None = None
     timeout: Span = timedelta(seconds=30)
+
+
+class Engine(StrEnum):
+    """The database engines that Refloat restores."""
+
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
 
 
 class Connection(Written):
@@ -151,7 +160,7 @@ class ProtectedResource(Value):
     kind: ResourceKind = ResourceKind.DATABASE
     provider: str
     provider_kind: str
-    engine: Literal["postgresql"]
+    engine: Engine
     instance: str
     objectives: Objectives
     backups: BackupPolicy

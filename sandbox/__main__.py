@@ -8,9 +8,10 @@ from pathlib import Path
 
 from client.errors import ClientError
 from domain.errors import CatalogError, RecoveryError, RefusedError
+from sandbox.cloud import NAMES, psql_cloud, restart_shop, status_of_cloud, up_cloud
 from sandbox.console import keep_stdout_for_json, say
 from sandbox.demo import demo
-from sandbox.environment import down, psql, status, status_of, up
+from sandbox.environment import SandboxStatus, down, psql, status_of, tell_status, up
 from sandbox.layout import SandboxLayout, choose_root
 from sandbox.programs import keep
 
@@ -26,6 +27,12 @@ def _parse() -> argparse.Namespace:
         help="with demo: what goes wrong",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument(
+        "--cloud",
+        choices=tuple(NAMES),
+        default="",
+        help="with up: rehearse against a simulated cloud, without an account",
+    )
     parser.add_argument("--purge", action="store_true", help="with down: remove the folder too")
     asked, rest = parser.parse_known_args()
     asked.rest = rest
@@ -44,12 +51,27 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.act == "down" and asked.purge and link.is_symlink():
         link.unlink()
     if asked.json and asked.act in {"up", "status"}:
-        print(status_of(layout).model_dump_json(indent=1))  # noqa: T201 - the document
+        print(_found(layout).model_dump_json(indent=1))  # noqa: T201 - the document
     return code
 
 
-def _up(layout: SandboxLayout, _asked: argparse.Namespace) -> int:
-    up(layout)
+def _found(layout: SandboxLayout) -> SandboxStatus:
+    ports = layout.ports
+    return status_of_cloud(layout, ports) if ports and ports.cloud else status_of(layout)
+
+
+def _up(layout: SandboxLayout, asked: argparse.Namespace) -> int:
+    ports = layout.ports
+    cloud = asked.cloud or (ports.cloud if ports else "")
+    if cloud:
+        up_cloud(layout, cloud)
+    else:
+        up(layout)
+    return 0
+
+
+def _restart_shop(layout: SandboxLayout, _asked: argparse.Namespace) -> int:
+    restart_shop(layout)
     return 0
 
 
@@ -64,7 +86,11 @@ def _down(layout: SandboxLayout, asked: argparse.Namespace) -> int:
 
 
 def _psql(layout: SandboxLayout, asked: argparse.Namespace) -> int:
-    psql(layout, asked.rest)
+    ports = layout.ports
+    if ports is not None and ports.cloud:
+        psql_cloud(layout, asked.rest)
+    else:
+        psql(layout, asked.rest)
     return 0
 
 
@@ -74,7 +100,8 @@ _ACTS: Mapping[str, Callable[[SandboxLayout, argparse.Namespace], int]] = {
     "keep": _keep,
     "down": _down,
     "psql": _psql,
-    "status": lambda layout, _asked: status(layout),
+    "restart-shop": _restart_shop,
+    "status": lambda layout, _asked: tell_status(_found(layout)),
     "demo": lambda layout, asked: demo(layout, asked.disaster),
 }
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from client.connection import connect, temporal_errors
 from client.errors import NobodyPollsError, TemporalUnreachableError
 from client.questions import create_snapshot, list_recovery_points
 from client.settings import load_settings
+from domain.catalog import LocalProviderEntry
 from domain.errors import RefusedError, ServerFailedError
 from domain.values import Value
 from providers.local.archive import Archive
@@ -60,7 +61,9 @@ class SandboxStatus(Value):
 def local_servers(layout: SandboxLayout) -> Servers:
     """Return the servers of the sandbox's database."""
     catalog = load_catalog(layout.catalog)
-    config = LocalConfig.from_entry("here", catalog.providers["here"], layout.root)
+    entry = catalog.providers["here"]
+    assert isinstance(entry, LocalProviderEntry)
+    config = LocalConfig.from_entry("here", entry, layout.root)
     return Servers(Layout(config, "orders"))
 
 
@@ -92,7 +95,7 @@ def _up(layout: SandboxLayout) -> None:
     if programs.keeper.pid is None:
         programs.keeper.start(
             [sys.executable, "-m", "sandbox", "keep", "--root", str(layout.root)],
-            environment=_plain_environment(),
+            environment=plain_environment(),
             folder=layout.root,
         )
     logs = layout.root / "logs"
@@ -103,11 +106,12 @@ def _up(layout: SandboxLayout) -> None:
     elif not _comes_back(ports):
         say("the shop is not healthy: its data may be damaged, see `recovery-point suspects` below")
     wait_until("the first base backup", lambda: _has_backup(servers), 120, logs / "supervisor.log")
-    _first_snapshot(layout)
+    first_snapshot(layout)
     _tell(layout, time.monotonic() - began)
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without what would reach another Refloat."""
     return {name: value for name, value in os.environ.items() if not name.startswith("REFLOAT_")}
 
 
@@ -174,17 +178,21 @@ def _comes_back(ports: Ports) -> bool:
 def _seed(layout: SandboxLayout, servers: Servers) -> bool:
     """Make role, database and tables of the shop, once; return whether this was the time."""
     with _admin(layout, servers, "postgres") as session:
-        known = session.execute("select 1 from pg_database where datname = 'shop'").fetchone()
-        if known:
+        if session.execute("select 1 from pg_database where datname = 'shop'").fetchone():
             return False
-        verifier = session.pgconn.encrypt_password(
-            layout.secret("shop.password").encode(), b"shop", b"scram-sha-256"
-        ).decode()
-        session.execute(sql.SQL("create role shop login password {}").format(sql.Literal(verifier)))
+        make_role(session, layout.secret("shop.password"))
         session.execute("create database shop")
     with _admin(layout, servers, "shop") as session:
         session.execute(ORDERS_SQL)
     return True
+
+
+def make_role(session: "psycopg.Connection[tuple[object, ...]]", password: str) -> None:
+    """Make the shop's login; its password goes over the wire as a verifier only."""
+    verifier = session.pgconn.encrypt_password(
+        password.encode(), b"shop", b"scram-sha-256"
+    ).decode()
+    session.execute(sql.SQL("create role shop login password {}").format(sql.Literal(verifier)))
 
 
 def shop_is_healthy(ports: Ports) -> bool:
@@ -200,7 +208,7 @@ def _has_backup(servers: Servers) -> bool:
     return bool(Archive(servers.layout, servers.current().name).backups.all())
 
 
-def _first_snapshot(layout: SandboxLayout) -> None:
+def first_snapshot(layout: SandboxLayout) -> None:
     """Take the first proof point, so that there is something to hold a restore against."""
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -217,7 +225,7 @@ async def _require_snapshot(layout: SandboxLayout) -> None:
     resource = load_catalog(layout.catalog).resource(RESOURCE)
     with temporal_errors(settings.address):
         points = await list_recovery_points(client, resource)
-        if not points.snapshots:
+        if all(one.automatic for one in points.snapshots):
             await create_snapshot(client, resource, key=uuid.uuid4().hex, name="first")
 
 
@@ -272,9 +280,8 @@ def status_of(layout: SandboxLayout) -> SandboxStatus:
     )
 
 
-def status(layout: SandboxLayout) -> int:
-    """Tell what runs; return 0 when all of it does."""
-    found = status_of(layout)
+def tell_status(found: SandboxStatus) -> int:
+    """Print what runs; return 0 when all of it does."""
     for name, pid in found.programs.items():
         say(f"{name:<11} {'pid ' + str(pid) if pid else 'does not run'}")
     answers_ = "answers" if found.answers else "does not answer"
@@ -318,26 +325,33 @@ def psql(layout: SandboxLayout, arguments: list[str], *, capture: bool = False) 
     """
     servers = local_servers(layout)
     server = servers.current()
+    where = {"PGHOST": server.host, "PGPORT": str(server.port)}
     program = locate(servers.layout.config, server.major)["psql"]
+    return run_psql(layout, program, where, arguments, capture=capture)
+
+
+def run_psql(
+    layout: SandboxLayout,
+    program: str,
+    where: Mapping[str, str],
+    arguments: list[str],
+    *,
+    capture: bool = False,
+) -> str:
+    """Run psql as the administrator of the shop's database, at the place that libpq's names tell.
+
+    Raises:
+        ServerFailedError: psql failed.
+    """
     with _leaving_interrupts_to_psql(when=not capture), tempfile.TemporaryDirectory() as folder:
         passfile = Path(folder) / "pass"
         passfile.touch(mode=0o600)
         passfile.write_text(f"*:*:*:*:{layout.secret('refloat.password')}\n")
+        login = {"PGPASSFILE": str(passfile), "PGUSER": "refloat", "PGDATABASE": "shop"}
         done = subprocess.run(
-            [
-                program,
-                "-h",
-                server.host,
-                "-p",
-                str(server.port),
-                "-U",
-                "refloat",
-                "-d",
-                "shop",
-                *arguments,
-            ],
+            [program, *arguments],
             check=False,
-            env={**os.environ, "PGPASSFILE": str(passfile)},
+            env={**os.environ, **login, **where},
             capture_output=capture,
             text=True,
         )

@@ -57,6 +57,8 @@ class Ports(Value):
     shop: int
     first: int
     last: int
+    cloud: str = ""
+    simulator: int = 0
 
 
 def _free(preferred: int, taken: set[int]) -> int:
@@ -128,8 +130,10 @@ class SandboxLayout:
             f"{self.root} holds something else than a sandbox; name another folder with --root"
         )
 
-    def prepare(self) -> Ports:
+    def prepare(self, cloud: str = "") -> Ports:
         """Make folder, secrets, ports and catalog where they are missing; return the ports.
+
+        With a cloud, whoever brings it up writes catalog and settings: they name its endpoints.
 
         Raises:
             RefusedError: the folder holds something else.
@@ -149,9 +153,11 @@ class SandboxLayout:
                 shop=_free(18080 + away, taken),
                 first=15440 + away,
                 last=15499 + away,
+                cloud=cloud,
+                simulator=_free(19080 + away, taken) if cloud else 0,
             )
             write_record(self.root / "ports.json", ports)
-        if not self.catalog.exists():
+        if not ports.cloud and not self.catalog.exists():
             write_text(
                 self.catalog,
                 _CATALOG.format(
@@ -161,18 +167,19 @@ class SandboxLayout:
         self._write_settings(ports)
         return ports
 
+    def write_shop(self, ports: Ports, url: str) -> None:
+        """Write the shop's settings, which a cutover rewrites."""
+        password = self.root / "secrets" / "shop.pass"
+        write_text(password, f"*:*:*:shop:{self.secret('shop.password')}\n", 0o600)
+        write_text(
+            self.root / "checkout.env",
+            f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n",
+            0o600,
+        )
+
     def _write_settings(self, ports: Ports) -> None:
-        environment = self.root / "checkout.env"
-        if not environment.exists():
-            url = f"postgresql://shop@127.0.0.1:{ports.database}/shop"
-            password = self.root / "secrets" / "shop.pass"
-            escaped = self.secret("shop.password")
-            write_text(password, f"*:*:*:shop:{escaped}\n", 0o600)
-            write_text(
-                environment,
-                f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n",
-                0o600,
-            )
+        if not ports.cloud and not (self.root / "checkout.env").exists():
+            self.write_shop(ports, f"postgresql://shop@127.0.0.1:{ports.database}/shop")
         address = f"127.0.0.1:{ports.temporal}"
         write_text(
             self.root / "temporal.json",

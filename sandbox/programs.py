@@ -6,15 +6,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from domain.errors import ServerFailedError
+from providers.local.applications import read_settings
 from providers.local.processes import Daemon
 from providers.local.supervisor import supervisor_alive
 from sandbox.layout import Ports, SandboxLayout
+from simulators.reached import reached_at
 
 _STEADY = 30.0
+SCALE = 60.0
 _ATTRIBUTES = (
     "RefloatResource",
     "RefloatKind",
@@ -102,17 +105,31 @@ class Programs:
         self.temporal = Daemon(run / "temporal.pid", logs / "temporal.log")
         self.supervisor = Daemon(run / "supervisor.pid", logs / "supervisor.log")
         self.worker = Daemon(run / "worker.pid", logs / "worker.log")
+        self.simulator = Daemon(run / "simulator.pid", logs / "simulator.log")
+        self.heartbeat = Daemon(run / "heartbeat.pid", logs / "heartbeat.log")
+        self.shop = Daemon(run / "shop.pid", logs / "shop.log")
         self._pauses = {name: _Pause() for name in self.all()}
 
     def all(self) -> dict[str, Daemon]:
         """Return the programs by name."""
-        return {"temporal": self.temporal, "supervisor": self.supervisor, "worker": self.worker}
+        common = {"temporal": self.temporal, "worker": self.worker}
+        if self.ports.cloud:
+            beside = {
+                "simulator": self.simulator,
+                "heartbeat": self.heartbeat,
+                "shop": self.shop,
+            }
+            return common | beside
+        return common | {"supervisor": self.supervisor}
 
     def commands(self) -> dict[str, list[str]]:
         """Return how each program is started."""
         catalog = str(self.layout.catalog)
-        return {
+        commands = {
             "temporal": temporal_command(self.layout, self.ports),
+            "simulator": simulator_command(self.layout, self.ports),
+            "heartbeat": [sys.executable, "-m", "providers.heartbeats", "--catalog", catalog],
+            "shop": [sys.executable, "-m", "sandbox.shop"],
             "supervisor": [
                 sys.executable,
                 "-m",
@@ -122,6 +139,7 @@ class Programs:
             ],
             "worker": [sys.executable, "-m", "worker", "--catalog", catalog],
         }
+        return {name: command for name, command in commands.items() if name in self.all()}
 
     def tick(self) -> None:
         """Start what does not run; the worker only once Temporal answers."""
@@ -129,9 +147,25 @@ class Programs:
             daemon = self.all()[name]
             if daemon.pid is not None:
                 continue
-            ready = name != "worker" or (self.temporal.pid and answers(self.ports.temporal))
-            if ready and self._pauses[name].over():
-                daemon.start(command, environment=_environment(), folder=self.layout.root)
+            if self._ready(name) and self._pauses[name].over():
+                daemon.start(command, environment=self._environment(), folder=self.layout.root)
+
+    def _ready(self, name: str) -> bool:
+        """Return whether what a program cannot do without is there."""
+        if name in {"heartbeat", "shop"}:
+            return (self.layout.root / "checkout.env").exists()
+        if name == "worker":
+            waits = self.ports.cloud and not self.layout.catalog.exists()
+            return not waits and self.temporal.pid is not None and answers(self.ports.temporal)
+        return True
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the programs see: our account's own, the simulator's address, the shop's."""
+        made = {**_environment(), **cloud_environment(self.ports)}
+        settings = self.layout.root / "checkout.env"
+        if self.ports.cloud and settings.exists():
+            made |= read_settings(settings)
+        return made
 
     def stop(self) -> None:
         """Stop everything in order; the supervisor stops the servers it keeps.
@@ -140,6 +174,10 @@ class Programs:
         """
         self.keeper.stop(within=10)
         self.worker.stop(within=20)
+        if self.ports.cloud:
+            for daemon in (self.heartbeat, self.shop, self.simulator, self.temporal):
+                daemon.stop(within=60)
+            return
         if self.supervisor.pid is None:
             command = self.commands()["supervisor"]
             self.supervisor.start(command, environment=_environment(), folder=self.layout.root)
@@ -147,6 +185,33 @@ class Programs:
             wait_until("the supervisor", lambda: supervisor_alive(self.layout.root), 30, log)
         self.supervisor.stop(signal.SIGINT, within=90)
         self.temporal.stop(within=10)
+
+
+def simulator_command(layout: SandboxLayout, ports: Ports) -> list[str]:
+    """Return how the simulated cloud is started."""
+    return [
+        sys.executable,
+        "-m",
+        "simulators",
+        ports.cloud,
+        "--root",
+        str(layout.root / "cloud"),
+        "--port",
+        str(ports.simulator),
+        "--first-port",
+        str(ports.first),
+        "--last-port",
+        str(ports.last),
+        "--scale",
+        str(SCALE),
+    ]
+
+
+def cloud_environment(ports: Ports) -> Mapping[str, str]:
+    """Return what makes each SDK talk to the simulator, by the SDK's own means."""
+    if not ports.cloud:
+        return {}
+    return {"REFLOAT_TIME_SCALE": str(SCALE), **reached_at(f"http://127.0.0.1:{ports.simulator}")}
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from domain.catalog import Catalog, parse_catalog
+from domain.catalog import Catalog, LocalProviderEntry, parse_catalog
 from domain.errors import NotYetError, ProviderUnavailableError
-from domain.provider import DatabaseProvider
+from domain.provider import DatabaseProvider, Memory
 from domain.recovery import (
     Progress,
     RecoveryPoint,
@@ -48,6 +48,21 @@ PATH = "shop/production/orders"
 
 def no_progress(_progress: Progress) -> None:
     """Take progress and tell nobody."""
+
+
+class Notes(Memory):
+    """Remembers while it lives, as one attempt of a step does."""
+
+    def __init__(self) -> None:
+        self.noted: tuple[str, ...] = ()
+
+    def recall(self) -> tuple[str, ...]:
+        """Return what was noted last."""
+        return self.noted
+
+    def note(self, what: Sequence[str]) -> None:
+        """Keep it."""
+        self.noted = tuple(what)
 
 
 def wait_for(what: str, true: Callable[[], Any], within: float = 30.0) -> Any:
@@ -136,6 +151,7 @@ class Station:
         self.catalog: Catalog = parse_catalog(self.content, "test")
         self.resource: ProtectedResource = self.catalog.resource(PATH)
         entry = self.catalog.providers["here"]
+        assert isinstance(entry, LocalProviderEntry)
         self.config = LocalConfig.from_entry("here", entry, root)
         self.secrets = Secrets(root)
         self.provider: DatabaseProvider = databases("here", entry, root, self.secrets)

@@ -24,6 +24,7 @@ _RETRY = RetryPolicy(
     non_retryable_error_types=["PayloadsTooLarge"],
 )
 _BRIEFLY = timedelta(seconds=5)
+_HOURS = timedelta(hours=6)
 _POLLING = RetryPolicy(initial_interval=timedelta(milliseconds=250), backoff_coefficient=1.0)
 
 
@@ -69,6 +70,13 @@ def polling(resource: ProtectedResource, summary: str, within: timedelta) -> Act
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
     )
+
+
+def patient(
+    resource: ProtectedResource, summary: str, within: timedelta = _HOURS
+) -> ActivityConfig:
+    """Return the options of a call that is over in seconds, or says "not yet" for minutes or hours."""
+    return short(resource, summary) | ActivityConfig(schedule_to_close_timeout=within)
 
 
 async def perform(

@@ -20,24 +20,24 @@ with workflow.unsafe.imports_passed_through():
     )
     from activities.verification import VerificationActivities
     from domain.checks import Verdict
-    from domain.clock import Phase
+    from domain.clock import Phase, expected
     from domain.recovery import CutoverRecord, RestoredResource, RestoreHandle, RestoreRequest
     from domain.report import Creation, Outcome, RunReport, RunStatus, refusal
     from domain.resources import Consumer, Mode
-    from domain.values import show_time
     from workflows.approval import ApprovalGate
     from workflows.attributes import VERDICT
     from workflows.calls import (
         Undo,
         is_permanent,
         long,
+        patient,
         perform,
         polling,
         sentence_of,
         short,
         uninterrupted,
     )
-    from workflows.planning import Prepared, needs_approval, prepare, told
+    from workflows.planning import Prepared, needs_approval, prepare
     from workflows.reporting import Results, report_of
     from workflows.requests import ApprovalGiven
     from workflows.run_clock import RunClock
@@ -92,7 +92,7 @@ class DatabaseRestoreWorkflow:
             self._clock.estimates = prepared.plan.estimates
             if refused := refusal(prepared.plan):
                 raise ApplicationError(refused, type="PreflightRefusedError", non_retryable=True)
-        self._clock.note(f"point chosen: {told(prepared.plan.point)}")
+        self._clock.note(f"point chosen: {prepared.plan.point.told}")
         if needs_approval(request):
             with self._clock.during(Phase.APPROVAL):
                 self._results.approval = await self._gate.wait()
@@ -128,9 +128,14 @@ class DatabaseRestoreWorkflow:
         handle = await perform(
             RestoreActivities.start_restore,
             StartRestore(
-                resource=resource, point=point, run_id=self._request.id, mode=self._request.mode
+                resource=resource,
+                point=point,
+                run_id=self._request.id,
+                mode=self._request.mode,
+                requested_at=self._request.requested_at,
+                expected=expected(prepared.plan.estimates, Phase.RESTORE),
             ),
-            short(resource, "Reserve name, folder and port of the new server"),
+            patient(resource, "Begin the new server, or find the one this run began"),
         )
         self._results.handle = handle
         self._made("server", handle.server)
@@ -142,7 +147,7 @@ class DatabaseRestoreWorkflow:
         restored = await perform(
             RestoreActivities.await_restore,
             OnServer(resource=resource, handle=handle),
-            polling(resource, "Wait until the log is replayed to the point", _DAY),
+            polling(resource, "Wait until the new server is at the point and answers", _DAY),
         )
         self._results.restored = restored
         return restored
@@ -157,7 +162,7 @@ class DatabaseRestoreWorkflow:
             await perform(
                 RestoreActivities.carry_over_settings,
                 on,
-                short(resource, "Carry over the settings that a restore does not"),
+                patient(resource, "Carry over the settings that a restore does not"),
             )
         )
         findings = await perform(
@@ -197,7 +202,7 @@ class DatabaseRestoreWorkflow:
         self._undo.forget()
         why = "" if sound else "not cut over, because a check failed: "
         self._clock.note(
-            f"{why}the copy answers at {handle.host}:{handle.port}; look at it, then "
+            f"{why}the copy answers at {handle.address}; look at it, then "
             f"`refloat release {resource.path}` removes it"
         )
 
@@ -210,27 +215,19 @@ class DatabaseRestoreWorkflow:
                 on,
                 long(resource, "Give the new server its own archive and base backup"),
             )
-            self._made("archive and base backup of", handle.server)
+            self._made("backups of", handle.server)
         with self._clock.during(Phase.CUTOVER):
             self._undo.add("make the old server what the path means", self._demote)
             superseded = await perform(
                 CutoverActivities.promote,
                 on,
-                short(resource, "Make the new server what the path means; fence the old one"),
+                patient(resource, "Make the new server what the path means; fence the old one"),
             )
             self._results.superseded = superseded.server
-            if not superseded.fenced:
-                self._clock.note(
-                    f"{superseded.server} does not answer, so it is not fenced: if it comes back "
-                    "it is set to read only"
-                )
-            if superseded.last_commit_at is not None:
-                self._clock.note(
-                    f"{superseded.server} took commits until {show_time(superseded.last_commit_at)}: "
-                    "what it committed after the point stays on it until it is released"
-                )
+            for note in superseded.told:
+                self._clock.note(note)
             for consumer in resource.consumers:
-                await self._switch(consumer, handle)
+                await self._switch(consumer, superseded.address or handle.address)
         with self._clock.during(Phase.HEALTH):
             for consumer in resource.consumers:
                 within = consumer.health.within if consumer.health else timedelta(seconds=30)
@@ -243,8 +240,8 @@ class DatabaseRestoreWorkflow:
         self._clock.stop()
         self._undo.forget()
 
-    async def _switch(self, consumer: Consumer, handle: RestoreHandle) -> None:
-        resource, after = self._request.resource, f"{handle.host}:{handle.port}"
+    async def _switch(self, consumer: Consumer, after: str) -> None:
+        resource = self._request.resource
         found = await perform(
             ConsumerActivities.locate,
             consumer,
@@ -255,14 +252,16 @@ class DatabaseRestoreWorkflow:
         self._results.cutovers.append(record)
         await perform(
             ConsumerActivities.switch,
-            SwitchConsumer(consumer=consumer, address=after),
+            SwitchConsumer(consumer=consumer, address=after, key=self._request.id),
             short(resource, f"Point {consumer.name} to the new server"),
         )
 
     async def _turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
         await workflow.execute_activity_method(
             ConsumerActivities.switch,
-            SwitchConsumer(consumer=consumer, address=record.before),
+            SwitchConsumer(
+                consumer=consumer, address=record.before, key=f"undo {self._request.id}"
+            ),
             **short(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
         )
         self._results.cutovers.remove(record)
@@ -272,7 +271,7 @@ class DatabaseRestoreWorkflow:
             await workflow.execute_activity_method(
                 CutoverActivities.demote,
                 OnServer(resource=self._request.resource, handle=self._results.handle),
-                **short(self._request.resource, "Make the old server what the path means again"),
+                **patient(self._request.resource, "Make the old server what the path means again"),
             )
             self._results.superseded = None
 
@@ -283,11 +282,12 @@ class DatabaseRestoreWorkflow:
             host="",
             port=0,
             run_id=request.id,
+            requested_at=request.requested_at,
         )
         await workflow.execute_activity_method(
             RestoreActivities.discard,
             OnServer(resource=request.resource, handle=handle),
-            **short(request.resource, "Remove the new server and nothing else"),
+            **patient(request.resource, "Remove the new server and nothing else"),
         )
         self._results.created = [
             made.model_copy(update={"kept": made.kept and made.name != handle.server})

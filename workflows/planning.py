@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.recovery import RecoveryPoint, RestoreRequest, TargetKind
     from domain.report import RestorePlan
     from domain.resources import Mode
-    from domain.values import show_bytes, show_time
+    from domain.values import show_bytes
     from workflows.calls import perform, short
 
 _COPY = (Phase.RESTORE, Phase.VERIFY)
@@ -75,6 +75,7 @@ async def prepare(request: RestoreRequest) -> Prepared:
             phases=phases_of(request),
             restored_bytes=point.restored_bytes,
             log_bytes=point.log_bytes,
+            typical=point.typical,
         ),
         short(resource, "Estimate each phase from earlier runs"),
     )
@@ -129,12 +130,12 @@ async def _examine_people_and_consumers(request: RestoreRequest) -> list[Finding
 
 def _creates(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
     server = f"a new server refloat-{request.id[:8]}-{request.resource.instance}"
-    size = show_bytes(point.restored_bytes)
-    made = [f"{server}, {size}, beside the present one, on a free port"]
+    size = f", {show_bytes(point.restored_bytes)}" if point.restored_bytes else ""
+    made = [f"{server}{size}, beside the present one"]
     if request.mode is Mode.INCIDENT:
-        made.append("a restore point in the log of what is left, if it still answers")
+        made.append("a mark of the present moment of what is left, if it still answers")
     if request.cuts_over:
-        made.append("an archive and a base backup of the new server")
+        made.append("backups of the new server's own, before anything is pointed to it")
     if request.mode is Mode.DRILL:
         made.append("all of it is removed when the drill ends")
     return tuple(made)
@@ -170,11 +171,3 @@ def loss_of(incident: Incident, last_commit_at: datetime | None) -> timedelta | 
     if last_commit_at is None:
         return None
     return max(timedelta(), incident.at - last_commit_at)
-
-
-def told(point: RecoveryPoint) -> str:
-    """Return the point in one line."""
-    last = f"last commit {show_time(point.time)}" if point.time else "no commit since the backup"
-    return (
-        f"{point.lsn} {'included' if point.inclusive else 'excluded'}, {last}, from {point.source}"
-    )

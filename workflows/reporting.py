@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.checks import Finding
+    from domain.checks import Finding, proven_commit_at
     from domain.clock import Objective, judge, rest_of
     from domain.recovery import (
         CutoverRecord,
@@ -51,7 +51,8 @@ class Results:
     def last_commit_at(self) -> datetime | None:
         """Commit time of the last commit in the restored data, UTC, or None without any."""
         point = self.prepared.plan.point if self.prepared and self.restored else None
-        return point.time if point else None
+        known = point.last_commit if point else None
+        return known.at if known else proven_commit_at(self.findings)
 
 
 def report_of(request: RestoreRequest, results: Results, clock: RunClock) -> RunReport:
@@ -119,7 +120,8 @@ def _estimated(plan: RestorePlan | None, clock: RunClock) -> dict[str, timedelta
 
 
 def _versions(plan: RestorePlan | None, results: Results) -> dict[str, str]:
-    restored = {"postgresql": results.restored.version} if results.restored else {}
+    made = results.restored
+    restored = {made.handle.engine: made.version} if made else {}
     return {**(plan.versions if plan else {}), **restored}
 
 

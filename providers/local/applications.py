@@ -26,6 +26,7 @@ class ApplicationRecord(Value):
 
     generation: int = 0
     address: str = ""
+    key: str = ""
 
 
 class ApplicationStatus(Value):
@@ -36,7 +37,7 @@ class ApplicationStatus(Value):
 
 _LINE = re.compile(r"(?P<head>\s*(?:export\s+)?(?P<name>\w+)\s*=\s*)(?P<value>.*?)\s*")
 _URL = re.compile(
-    r"(?P<quote>['\"]?)(?P<head>postgres(?:ql)?://(?:[^@/?#,'\"]*@)?)(?P<address>[^@/?#,'\"]+)"
+    r"(?P<quote>['\"]?)(?P<head>(?:postgres(?:ql)?|mysql)://(?:[^@/?#,'\"]*@)?)(?P<address>[^@/?#,'\"]+)"
     r"(?P<tail>(?:[/?#][^'\"]*)?)(?P=quote)"
 )
 
@@ -79,7 +80,7 @@ class LocalConsumers(Consumers):
         """
         return self._setting(consumer)[1]["address"]
 
-    def switch(self, consumer: Consumer, address: str) -> None:
+    def switch(self, consumer: Consumer, address: str, key: str) -> None:
         """Rewrite host and port in the consumer's database URL and restart it."""
         path, url = self._setting(consumer)
         if url["address"] != address:
@@ -88,11 +89,10 @@ class LocalConsumers(Consumers):
             _rewrite(path, consumer.platform.variable, after)
         record = application_record(self._root, consumer.name)
         known = read_record(record, ApplicationRecord) or ApplicationRecord()
-        if known.address != address:  # noted last: a restart that was cut short happens again
+        wanted = ApplicationRecord(generation=known.generation + 1, address=address, key=key)
+        if (known.address, known.key) != (address, key):
             _restart(consumer)
-            write_record(
-                record, ApplicationRecord(generation=known.generation + 1, address=address)
-            )
+            write_record(record, wanted)  # last: a restart that was cut short happens again
 
     def require_healthy(self, consumer: Consumer) -> None:
         """Return when the health address answers 200; a consumer without one is taken at its word."""

@@ -11,7 +11,7 @@ from domain.errors import (
     RecoveryError,
     ServerFailedError,
 )
-from domain.provider import Cutover, ReportProgress
+from domain.provider import Cutover, Memory, ReportProgress
 from domain.recovery import Progress, RestoreHandle, Superseded
 from domain.resources import Durability, ProtectedResource
 from providers.local.archive import Archive
@@ -29,6 +29,7 @@ from providers.local.sql import connect, last_commit, one, require_synchronous, 
 from providers.secrets.references import Secrets
 
 _ACTIVE = "select exists (select from pg_replication_slots where slot_name = %s and active)"
+_UNFENCED = "{server} does not answer, so it is not fenced: if it comes back it is set to read only"
 
 
 class LocalCutover(Cutover):
@@ -143,12 +144,19 @@ class LocalCutover(Cutover):
             earlier = tenures.tenures[-2].server if tenures and len(tenures.tenures) > 1 else None
             before = servers.record(earlier) if earlier else None
         if before is None:
-            return Superseded(server=None)
+            return Superseded(server=None, address=f"{record.host}:{record.port}")
         before = servers.write(before.model_copy(update={"fenced": True}))
         fenced = self._fence(resource, before)
         servers.install(record, handle.run_id)
         last = self._last_commit_at(resource, before) if fenced else None
-        return Superseded(server=before.name, fenced=fenced, last_commit_at=last)
+        notes = () if fenced else (_UNFENCED.format(server=before.name),)
+        return Superseded(
+            server=before.name,
+            fenced=fenced,
+            last_commit_at=last,
+            address=f"{record.host}:{record.port}",
+            notes=notes,
+        )
 
     def _last_commit_at(self, resource: ProtectedResource, server: ServerRecord) -> datetime | None:
         """Return when a server committed last, if it still answers and stamps its commits."""
@@ -183,8 +191,9 @@ class LocalCutover(Cutover):
         """Return the servers that the path meant before, and the copies that runs kept."""
         return self._servers(resource).superseded()
 
-    def release(self, resource: ProtectedResource) -> Sequence[str]:
+    def release(self, resource: ProtectedResource, memory: Memory) -> Sequence[str]:
         """Delete the superseded servers; their archives stay until the retention ends."""
+        del memory  # over in one attempt
         names = self.superseded(resource)
         if not names:
             raise NothingToReleaseError(

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from domain.catalog import LocalProviderEntry
-from domain.provider import Consumers, DatabaseProvider
-from providers.local.applications import LocalConsumers
+from domain.provider import DatabaseProvider
 from providers.local.config import LocalConfig
 from providers.local.cutover import LocalCutover
 from providers.local.databases import LocalRecovery
@@ -16,9 +15,10 @@ from providers.secrets.references import Secrets
 
 
 def databases(
-    name: str, entry: LocalProviderEntry, base: Path, secrets: Secrets
+    name: str, entry: LocalProviderEntry, base: Path, secrets: Secrets, scale: float = 1.0
 ) -> DatabaseProvider:
     """Return what one local provider of the catalog can do with databases."""
+    del scale  # nothing here is simulated
     config = LocalConfig.from_entry(name, entry, base)
     points = LocalPoints(config, secrets)
     return DatabaseProvider(
@@ -29,9 +29,3 @@ def databases(
         settings=LocalSettings(config, secrets),
         cutover=LocalCutover(config, secrets),
     )
-
-
-def consumers(name: str, entry: LocalProviderEntry, base: Path) -> Consumers:
-    """Return how applications of kind `local` are pointed elsewhere."""
-    config = LocalConfig.from_entry(name, entry, base)
-    return LocalConsumers(base, config.root)

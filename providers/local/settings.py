@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from domain.errors import RecoveryError
-from domain.provider import Settings
+from domain.provider import Memory, Settings
 from domain.recovery import RestoredResource, SettingDifference
 from domain.resources import Mode, ProtectedResource
 from providers.local.config import LocalConfig
@@ -24,9 +24,14 @@ class LocalSettings(Settings):
         self.config, self.secrets = config, secrets
 
     def carry_over(
-        self, resource: ProtectedResource, restored: RestoredResource, mode: Mode
+        self,
+        resource: ProtectedResource,
+        restored: RestoredResource,
+        mode: Mode,
+        memory: Memory,
     ) -> Sequence[SettingDifference]:
         """Set on the copy what somebody set on the source since the backup, and report each."""
+        del memory  # over in one attempt, and what was set before is still different from the file
         servers = Servers(Layout(self.config, resource.instance))
         record = servers.record(restored.handle.server)
         source = servers.current()

@@ -10,7 +10,14 @@ import psycopg
 from psycopg import sql
 from psycopg.pq.abc import PGconn
 
-from domain.checks import Finding, ProofPoint, TableContent, Verdict, judge_heartbeat
+from domain.checks import (
+    Finding,
+    ProofPoint,
+    TableContent,
+    Verdict,
+    judge_heartbeat,
+    judge_reached,
+)
 from domain.errors import ProviderUnavailableError, UnsupportedResourceError
 from domain.provider import ReportProgress
 from domain.recovery import Progress, RecoveryPoint, RestoredResource, RestoreHandle
@@ -42,11 +49,15 @@ def take_proof(
 ) -> ProofPoint:
     """Hash every table under a snapshot exported together with its LSN; writers go on.
 
-    A temporary logical slot gives both at one instant, which needs `wal_level = logical`.
+    A temporary logical slot gives both at one instant, which needs `wal_level = logical`. A
+    managed server's log cannot be read, so its proof has a time and no LSN.
 
     Raises:
-        UnsupportedResourceError: the server's wal_level is lower.
+        UnsupportedResourceError: the wal_level of a server of our own is lower.
     """
+    if server.tls is not None:
+        with open_content(server, connection, secrets) as held:
+            return content(held, connection.database, "", progress, hashed=True)
     with session(server, connection, secrets) as held:
         level = held.execute("select current_setting('wal_level')").fetchone()
         if level is None or level[0] != "logical":
@@ -172,8 +183,14 @@ def open_content(
 def content(
     held: Session, database: str, lsn: str, progress: ReportProgress, *, hashed: bool
 ) -> ProofPoint:
-    """Count, and when `hashed` also hash, every table."""
+    """Count, and when `hashed` also hash, every table.
+
+    Without an LSN the instants are not the same, so Refloat's own table, which changes every second,
+    tells nothing and is left out.
+    """
     tables = _hash_all(held, progress) if hashed else _count_all(held, progress)
+    if not lsn:
+        tables = tuple(one for one in tables if not one.table.startswith("refloat."))
     return ProofPoint(lsn=lsn, taken_at=datetime.now(UTC), database=database, tables=tables)
 
 
@@ -202,6 +219,8 @@ def point_reached(
     secrets: Secrets,
 ) -> Sequence[Finding]:
     """Return the proofs that the point was reached and not passed, from log and data."""
+    if point.at is not None:
+        return [_reached(restored, point, point.at, connection, table, secrets)]
     with session(restored.handle, connection, secrets) as held:
         tracked = held.execute("select current_setting('track_commit_timestamp')").fetchone()
         is_tracked = bool(tracked and tracked[0] == "on")
@@ -209,6 +228,46 @@ def point_reached(
         absent = _first_after_is_absent(held, restored, point, tracked=is_tracked)
         beat = [_heartbeat(held, point, table)] if table else []
     return [present, absent, *beat]
+
+
+def _reached(
+    restored: RestoredResource,
+    point: RecoveryPoint,
+    at: datetime,
+    connection: Connection,
+    table: str | None,
+    secrets: Secrets,
+) -> Finding:
+    """Return the proof for a server whose log nobody reads: its heartbeat, else its last commit.
+
+    What Refloat itself commits on the copy comes later than the point, so the last commit is only
+    believed where it is older than the copy.
+    """
+    with session(restored.handle, connection, secrets) as held:
+        beat = _newest_beat(held, table) if table else None
+        last = None if beat else _last_commit(held)
+    if beat or not last or last > (restored.handle.began_at or restored.ready_at):
+        return judge_reached(at, point.granularity, beat, "heartbeat")
+    return judge_reached(at, point.granularity, last, "last transaction")
+
+
+def _newest_beat(held: Session, table: str) -> datetime | None:
+    schema, _, name = table.partition(".")
+    try:
+        row = held.execute(
+            sql.SQL("select max(at) from {}").format(sql.Identifier(schema, name))
+        ).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return row[0].astimezone(UTC) if row and isinstance(row[0], datetime) else None
+
+
+def _last_commit(held: Session) -> datetime | None:
+    try:
+        row = held.execute("select timestamp from pg_last_committed_xact()").fetchone()
+    except psycopg.Error:  # the server does not stamp its commits
+        return None
+    return row[0].astimezone(UTC) if row and isinstance(row[0], datetime) else None
 
 
 def _last_is_present(

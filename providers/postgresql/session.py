@@ -1,17 +1,34 @@
 """Sessions with a restored or live server, their failures named."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
 from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
-from domain.recovery import RestoreHandle
+from domain.recovery import RestoreHandle, Tls
 from domain.resources import Connection
 from providers.secrets.references import Secrets
 
 _PASSING = ("08", "40", "53", "57P")  # connection, conflict, resources, a server that stops
+_TRUST = "name the file with the provider's certificates as `ca` of the provider in the catalog"
 Session = psycopg.Connection[tuple[object, ...]]
+
+
+@contextmanager
+def certificates(tls: Tls | None) -> Iterator[dict[str, str]]:
+    """Hold the arguments by which libpq requires TLS and verifies the server; none for our own."""
+    if tls is None:
+        yield {}
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as held:
+        held.write(tls.ca)
+        held.flush()
+        root = held.name if tls.ca else tls.ca_file or "system"
+        # libpq takes the system's certificates only together with the name
+        mode = "verify-ca" if tls.verify == "ca" and root != "system" else "verify-full"
+        yield {"sslmode": mode, "sslrootcert": root, "gssencmode": "disable"}
 
 
 @contextmanager
@@ -30,21 +47,25 @@ def session(
         ServerFailedError: it answered with an error that nobody expected.
     """
     try:
-        held = psycopg.connect(
-            host=server.host,
-            port=server.port,
-            dbname=connection.database,
-            user=connection.user,
-            password=secrets.read(connection.password) if connection.password else None,
-            connect_timeout=5,
-            autocommit=True,
-            application_name=application,
-            client_encoding="UTF8",
-        )
+        with certificates(server.tls) as tls:
+            where = psycopg.conninfo.make_conninfo(
+                host=server.host,
+                port=server.port,
+                dbname=connection.database,
+                user=connection.user,
+                password=secrets.read(connection.password) if connection.password else None,
+                connect_timeout=5,
+                application_name=application,
+                client_encoding="UTF8",
+                **tls,
+            )
+            held = psycopg.connect(where, autocommit=True)
     except psycopg.OperationalError as error:
         line = str(error).strip().splitlines()[-1]
         if "authentication" in line or "pg_hba" in line or "does not exist" in line:
             raise AccessDeniedError(f"{server.server}: {line}") from None
+        if "certificate verify failed" in line or "server certificate" in line:
+            raise AccessDeniedError(f"{server.server}: {line}; {_TRUST}") from None
         raise ProviderUnavailableError(f"{server.server}: {line}") from None
     try:
         yield held

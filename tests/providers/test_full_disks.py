@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.catalog import LocalProviderEntry
 from domain.errors import (
     ServerFailedError,
 )
@@ -75,6 +76,7 @@ def test_a_program_that_crashes_is_not_taken_for_a_damaged_backup(shared: Statio
     (folder / "pg_verifybackup").write_text("#!/bin/sh\nkill -SEGV $$\n")
     (folder / "pg_verifybackup").chmod(0o755)
     entry = shared.catalog.providers["here"].model_copy(update={"binaries": str(folder)})
+    assert isinstance(entry, LocalProviderEntry)
     crashing = databases("here", entry, shared.root, shared.secrets).recovery
     point = shared.latest()
     handle = shared.begin(point)

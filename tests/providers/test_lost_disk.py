@@ -13,7 +13,7 @@ from activities.steps import Examination
 from client.recoveries import new_request
 from domain.recovery import Target, TargetKind
 from providers.local.receiver import slot_of
-from tests.station import Station, no_progress, now, station, wait_for
+from tests.station import Notes, Station, no_progress, now, station, wait_for
 from tests.writer import writing
 from workflows.planning import incident_of, loss_of
 
@@ -41,7 +41,7 @@ def _bring_back(made: Station, at: datetime) -> timedelta:
     restored = made.restore(point)
     made.provider.cutover.protect(made.resource, restored.handle, no_progress)
     made.provider.cutover.promote(made.resource, restored.handle)
-    made.provider.cutover.release(made.resource)
+    made.provider.cutover.release(made.resource, Notes())
     request = new_request(made.resource, LATEST, incident_at=at)
     examined = Examination(findings=(), recoverable_to=None, examined_at=now())
     loss = loss_of(incident_of(request, point, examined), point.time)

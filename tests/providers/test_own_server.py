@@ -21,7 +21,7 @@ from tests.providers.own_server import (
     own_station,
     require_nothing_left,
 )
-from tests.station import Station, no_progress, now, wait_for
+from tests.station import Notes, Station, no_progress, now, wait_for
 from tests.writer import writing
 
 OLDEST, NEWEST = installations()[0], installations()[-1]
@@ -123,7 +123,7 @@ def test_a_server_of_ones_own_is_restored_cut_over_and_released(binaries: Binari
         assert _stock(made, second.handle.server) == STOCK
         made.discard(second.handle)
 
-        assert made.provider.cutover.release(made.resource) == ["orders-origin"]
+        assert made.provider.cutover.release(made.resource, Notes()) == ["orders-origin"]
 
         assert own.runs
         assert own.configuration_bytes() == as_written
@@ -193,7 +193,9 @@ def test_configuration_files_outside_of_the_data_directory_come_back(layout: Fil
         for name in CHOSEN:
             assert made.sql(f"show {name}", restored.handle.server) == own.sql(f"show {name}")
         assert made.sql(RULES, restored.handle.server) == own.sql(RULES)
-        assert made.provider.settings.carry_over(made.resource, restored, Mode.INCIDENT) == []
+        assert (
+            made.provider.settings.carry_over(made.resource, restored, Mode.INCIDENT, Notes()) == []
+        )
 
 
 def test_a_lost_server_comes_back_without_the_files_that_its_configuration_names() -> None:

@@ -1,0 +1,1 @@
+"""Restores databases of Amazon RDS through its own automated backups and snapshots."""

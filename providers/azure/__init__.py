@@ -1,0 +1,1 @@
+"""Databases at Azure Database for PostgreSQL and MySQL, flexible server."""

@@ -1,0 +1,1 @@
+"""Databases at Google Cloud SQL."""

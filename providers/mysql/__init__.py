@@ -1,0 +1,1 @@
+"""What can be asked of any MySQL or MariaDB that answers SQL: checks and proofs."""

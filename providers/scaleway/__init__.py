@@ -1,0 +1,1 @@
+"""Databases of Scaleway's Managed Database for PostgreSQL and MySQL."""

@@ -1,0 +1,1 @@
+"""Stand-ins of the clouds at the wire, with real database servers behind them."""

@@ -1,0 +1,1 @@
+"""Scaleway's Managed Database for PostgreSQL and MySQL at the wire."""

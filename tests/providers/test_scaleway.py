@@ -1,0 +1,479 @@
+"""What is particular to Scaleway: names that are not unique, endpoints that move, copied tags.
+
+The whole contract runs once more here, on an account whose copies carry their source's tags.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from domain.checks import Verdict
+from domain.errors import (
+    NotYetError,
+    ProviderUnavailableError,
+    RecoveryError,
+    UnsupportedResourceError,
+)
+from domain.recovery import RestoredResource, TargetKind
+from domain.resources import Mode
+from providers.managed.names import RUN, SELF, name_of, old_name_of
+from simulators.faults import Refusal
+from simulators.scaleway.endpoints import PRIVATE_NETWORK, connect, open_endpoint
+from simulators.scaleway.plane import ScalewayPlane
+from simulators.scaleway.refusals import ApiError
+from simulators.scaleway.routes import HANDLERS
+from simulators.scaleway.seeding import PRIVATE_NETWORK_ID
+from simulators.scaleway.shapes import LOAD_BALANCER, Instance
+from tests.providers import test_cloud_contract as contract
+from tests.providers.clouds import SCALEWAY, Stand, stand_of
+from tests.simulators.scripted import scripted_estate
+from tests.station import Notes, no_progress
+
+PUBLIC: dict[str, Any] = {LOAD_BALANCER: {}}
+PRIVATE: dict[str, Any] = {PRIVATE_NETWORK: {"private_network_id": PRIVATE_NETWORK_ID}}
+MINUTES = timedelta(minutes=1)
+key, a_point, in_time = contract.key, contract.a_point, contract.in_time
+globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Stand]:
+    with stand_of(SCALEWAY, scripted_estate(), tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def stand(empty: Stand) -> Stand:
+    """Hold an account with one database that was cut over to once, and copies with its tags."""
+    empty.seed()
+    orders = records(empty)["orders"]
+    own = (f"{SELF}={orders.id}", "refloat-run=0", "refloat-serves=orders", "refloat-kept=orders")
+    orders.tags.write(timedelta.min, ("environment=production", "critical", *own))
+    plane(empty).account.tags_restored = True
+    return empty
+
+
+@pytest.fixture(params=(False, True))
+def plain(request: pytest.FixtureRequest, empty: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """Hold an account with one database; names are unique in it, or not."""
+    empty.seed(tags=("environment=production", "critical"))
+    for call, field in (
+        ("UpdateInstance", "name"),
+        ("CreateInstanceFromSnapshot", "instance_name"),
+    ):
+        if request.param:
+            monkeypatch.setitem(HANDLERS, call, unique(call, field))  # type: ignore[arg-type]
+    return empty
+
+
+def unique(call: str, field: str) -> Any:
+    """Return a call's handler that takes no name twice."""
+    carry_out = HANDLERS[call]
+
+    def handle(account: Any, asked: Any) -> Any:
+        others = {one.name for one in account.instances.values()}
+        others -= {
+            account.instances[known].name for known in [asked.ids.get("instance_id")] if known
+        }
+        if asked.body.get(field) in others:
+            raise ApiError(409, "already_exists", "name")
+        return carry_out(account, asked)
+
+    return handle
+
+
+def plane(stand: Stand) -> ScalewayPlane:
+    return cast("ScalewayPlane", stand.plane)
+
+
+def records(stand: Stand) -> dict[str, Instance]:
+    """Return the account's own records by name, those being deleted left out."""
+    plane(stand).account.settle()
+    everything = plane(stand).account.instances.values()
+    return {one.name: one for one in everything if not one.doing or one.doing.status != "deleting"}
+
+
+def kinds(stand: Stand, name: str) -> dict[str, int]:
+    return {one.kind: one.port for one in plane(stand).account.addresses(records(stand)[name])}
+
+
+def give(stand: Stand, name: str, spec: dict[str, Any]) -> None:
+    account = plane(stand).account
+    connect(account, open_endpoint(account, records(stand)[name], spec))
+
+
+def changes(stand: Stand) -> list[str]:
+    return [
+        one.operation for one in stand.wire.calls if not one.operation.startswith(("Get", "List"))
+    ]
+
+
+def promoted(stand: Stand, restored: RestoredResource) -> Any:
+    cutover = stand.provider.cutover
+    return stand.settle(lambda: cutover.promote(stand.resource, restored.handle))
+
+
+def copied(stand: Stand) -> RestoredResource:
+    restored = stand.restore(a_point(stand), key())
+    stand.carry_over(restored)
+    return restored
+
+
+def test_a_double_that_a_late_list_hid_is_deleted(stand: Stand) -> None:
+    run_id, point = key(), a_point(stand)
+    stand.estate.faults.lag = 2 * MINUTES
+    stand.estate.faults.lose_reply("CreateInstanceFromSnapshot")
+    with pytest.raises(ProviderUnavailableError):
+        stand.begin(point, run_id)
+
+    restored = stand.restore(point, run_id)
+    stand.estate.clock.move(5 * MINUTES)
+
+    assert len(stand.account.instances.all()) == 2
+    assert restored.handle.id in {one.id for one in stand.account.instances.all()}
+
+
+def test_a_double_goes_with_the_run_that_is_taken_back(plain: Stand) -> None:
+    run_id, point = key(), a_point(plain)
+    plain.estate.faults.lose_reply("CreateInstanceFromSnapshot")
+    plain.estate.faults.lag = 2 * MINUTES
+    with pytest.raises(ProviderUnavailableError):
+        plain.begin(point, run_id)
+    plain.estate.faults.lag = timedelta()
+    handle = plain.settle(lambda: plain.begin(point, run_id))
+
+    plain.settle(lambda: plain.provider.recovery.discard(plain.resource, handle))
+
+    assert set(plain.instances()) == {"orders"}
+
+
+@pytest.mark.parametrize("strange", ["tag", "node_type", "created_at"])
+def test_an_instance_of_our_name_that_may_be_somebody_elses_stays(
+    empty: Stand, strange: str
+) -> None:
+    empty.seed()
+    restored = empty.restore(a_point(empty), key())
+    empty.seed(restored.handle.server, tags=("owner=me",) if strange == "tag" else ())
+    theirs = list(plane(empty).account.instances.values())[-1]
+    theirs.created_at = datetime.now(UTC)
+    if strange == "node_type":
+        theirs.node_type = "db-pro2-s"
+    if strange == "created_at":
+        theirs.created_at -= timedelta(hours=1)
+
+    empty.account.instances.drop_doubles(empty.instances()[restored.handle.server])
+    empty.provider.recovery.poll_restore(empty.resource, restored.handle)
+
+    assert theirs.doing is None
+
+
+def test_tags_that_are_no_pairs_are_kept_and_carried_over(plain: Stand) -> None:
+    restored = copied(plain)
+
+    promoted(plain, restored)
+
+    for one in records(plain).values():
+        tags = one.tags.versions[-1][1]
+        assert {"environment=production", "critical"} <= set(tags)
+        assert f"{SELF}={one.id}" in tags
+
+
+def test_tags_of_ours_that_came_with_the_data_are_not_believed(stand: Stand) -> None:
+    run_id = key()
+
+    handle = stand.settle(lambda: stand.begin(a_point(stand), run_id))
+    begun = stand.instances()[handle.server]
+    restored = stand.poll(handle)
+
+    assert not any(name.startswith("refloat-") for name in begun.tags)
+    assert stand.instances()[restored.handle.server].tags[RUN] == run_id
+
+
+def test_a_copy_of_a_private_database_is_shut_before_anything_else(plain: Stand) -> None:
+    restored = plain.restore(a_point(plain), key(), Mode.DRILL)
+    assert set(kinds(plain, restored.handle.server)) == {LOAD_BALANCER}
+    plain.wire.calls.clear()
+
+    plain.carry_over(restored, Mode.DRILL)
+
+    assert changes(plain) == ["DeleteEndpoint", "CreateEndpoint", "SetInstanceACLRules"]
+    assert set(kinds(plain, restored.handle.server)) == {PRIVATE_NETWORK}
+
+
+def test_a_copy_of_a_public_database_lets_in_whom_the_source_does_first(empty: Stand) -> None:
+    empty.seed(endpoints=(PUBLIC, PRIVATE), encryption={"enabled": False})
+    restored = empty.restore(a_point(empty), key())
+    empty.wire.calls.clear()
+
+    empty.carry_over(restored)
+
+    assert changes(empty)[:2] == ["SetInstanceACLRules", "CreateEndpoint"]
+    assert set(kinds(empty, restored.handle.server)) == {LOAD_BALANCER, PRIVATE_NETWORK}
+
+
+def test_a_copy_is_opened_only_when_its_rules_are_the_sources(empty: Stand) -> None:
+    empty.seed(endpoints=(PUBLIC,))
+    restored = empty.restore(a_point(empty), key())
+    account = plane(empty).account
+    (public,) = account.addresses(records(empty)[restored.handle.server])
+    del account.endpoints[public.id]
+    empty.wire.calls.clear()
+
+    empty.carry_over(restored, Mode.DRILL)
+
+    assert changes(empty) == ["SetInstanceACLRules", "CreateEndpoint"]
+
+
+def test_who_may_connect_is_asked_only_when_somebody_compares(plain: Stand) -> None:
+    plain.wire.calls.clear()
+
+    plain.restore(a_point(plain), key())
+
+    assert plain.wire.count()["ListInstanceACLRules"] == 0
+
+
+def test_a_worker_reaches_a_copy_in_its_private_network(plain: Stand) -> None:
+    restored = copied(plain)
+
+    found = plain.account.instances.find("", restored.handle.id)
+
+    assert found is not None
+    assert found.port == kinds(plain, restored.handle.server)[PRIVATE_NETWORK]
+
+
+@pytest.mark.parametrize("specs", [(PRIVATE,), (PUBLIC,), (PRIVATE, PUBLIC)])
+def test_endpoints_keep_their_ports_when_they_move_and_when_they_go_back(
+    empty: Stand, specs: tuple[dict[str, Any], ...]
+) -> None:
+    empty.seed(endpoints=specs)
+    before = kinds(empty, "orders")
+    restored = copied(empty)
+
+    moved = promoted(empty, restored)
+    after, aside = (
+        kinds(empty, "orders"),
+        kinds(empty, old_name_of(restored.handle.run_id, "orders")),
+    )
+    empty.settle(lambda: empty.provider.cutover.demote(empty.resource, restored.handle))
+
+    assert (after, aside) == (before, {})
+    assert moved.address == f"127.0.0.1:{before.get(PRIVATE_NETWORK, before.get(LOAD_BALANCER))}"
+    assert "certificate" in " ".join(moved.notes)
+    assert kinds(empty, "orders") == before
+    assert restored.handle.server in records(empty)
+    assert not [tag for tag in records(empty)["orders"].tags.versions[-1][1] if "refloat" in tag]
+
+
+def test_a_private_path_is_never_public_after_a_cutover_and_its_undoing(plain: Stand) -> None:
+    restored = plain.restore(a_point(plain), key())  # not carried over: its own endpoint is public
+
+    promoted(plain, restored)
+    assert set(kinds(plain, "orders")) == {PRIVATE_NETWORK}
+    plain.settle(lambda: plain.provider.cutover.demote(plain.resource, restored.handle))
+
+    assert set(kinds(plain, "orders")) == {PRIVATE_NETWORK}
+
+
+@pytest.mark.parametrize("calls", range(1, 12))
+def test_a_cutover_goes_on_from_wherever_it_stopped(plain: Stand, calls: int) -> None:
+    restored, before = copied(plain), kinds(plain, "orders")
+    plain.estate.faults.lag = 2 * MINUTES
+    plain.estate.clock.move(3 * MINUTES)
+    for _ in range(calls):
+        try:
+            plain.provider.cutover.promote(plain.resource, restored.handle)
+            break
+        except RecoveryError:
+            assert plain.account.current(plain.resource) is not None
+            plain.estate.clock.move(timedelta(seconds=20))
+    plain.connect()
+
+    moved = promoted(plain, restored)
+
+    current = plain.account.current(plain.resource)
+    assert current is not None
+    assert current.id == restored.handle.id
+    assert (kinds(plain, "orders"), moved.fenced) == (before, True)
+
+
+@pytest.mark.parametrize("state", ["error", "disk_full", "locked"])
+def test_a_broken_old_instance_keeps_its_endpoint_and_the_new_one_serves(
+    plain: Stand, state: str
+) -> None:
+    restored = copied(plain)
+    old = records(plain)["orders"].id
+    own = kinds(plain, restored.handle.server)
+    plain.plane.force(old, state)
+
+    moved = promoted(plain, restored)
+
+    now = plain.account.current(plain.resource)
+    assert now is not None
+    assert now.id == restored.handle.id
+    assert moved.address == f"127.0.0.1:{own[PRIVATE_NETWORK]}"
+    assert f"is {state}" in " ".join(moved.notes)
+    assert "delete it yourself" in " ".join(moved.notes)
+    plain.settle(lambda: plain.provider.cutover.demote(plain.resource, restored.handle))
+    back = plain.account.current(plain.resource)
+    assert back is not None
+    assert back.id == old
+
+
+def test_an_old_instance_that_breaks_halfway_leaves_the_new_one_reachable(plain: Stand) -> None:
+    restored = copied(plain)
+    old = records(plain)["orders"].id
+    while kinds(plain, restored.handle.server):
+        with pytest.raises(RecoveryError):
+            plain.provider.cutover.promote(plain.resource, restored.handle)
+        plain.estate.clock.move(timedelta(seconds=20))
+    plain.plane.force(old, "error")
+
+    moved = promoted(plain, restored)
+
+    assert moved.address == f"127.0.0.1:{kinds(plain, 'orders')[PRIVATE_NETWORK]}"
+
+
+def test_a_deleted_old_instance_leaves_the_new_ones_own_address(plain: Stand) -> None:
+    point = a_point(plain)
+    plain.settle(lambda: contract._deleted(plain, "orders"))
+    restored = plain.restore(point, key())
+
+    moved = promoted(plain, restored)
+
+    assert moved.server is None
+    assert "consumers are pointed to the new one" in " ".join(moved.notes)
+    assert set(plain.instances()) == {"orders"}
+
+
+def test_a_release_keeps_a_last_snapshot(plain: Stand) -> None:
+    restored = copied(plain)
+    promoted(plain, restored)
+
+    plain.settle(lambda: plain.provider.cutover.release(plain.resource, Notes()))
+
+    last = f"{old_name_of(restored.handle.run_id, 'orders')}-last"
+    kept = {
+        one.name: one for one in plain.account.backups.all("orders", plain.instances()["orders"])
+    }
+    assert kept[last].usable
+
+
+def test_snapshots_of_a_namesake_are_not_ours(empty: Stand) -> None:
+    empty.seed()
+    empty.seed("theirs")
+    empty.estate.clock.move(MINUTES)
+    mine = {one.id for one in empty.account.backups.all("orders", empty.instances()["orders"])}
+    for snapshot in plane(empty).account.snapshots.values():
+        snapshot.source.name = "orders"
+    records(empty)["theirs"].name = "orders"
+
+    ours = empty.account.current(empty.resource)
+
+    assert ours is not None
+    assert {one.id for one in empty.account.backups.all("orders", ours)} == mine
+
+
+def test_a_snapshot_whose_answer_is_lost_is_taken_once(plain: Stand) -> None:
+    orders = plain.instances()["orders"]
+    plain.estate.faults.lose_reply("CreateSnapshot")
+
+    with pytest.raises(ProviderUnavailableError):
+        plain.account.backups.take(orders, "mine")
+    plain.account.backups.take(orders, "mine")
+
+    kept = plain.account.backups.all("orders", orders)
+    assert [one.name for one in kept].count("mine") == 1
+
+
+def test_a_restore_goes_on_while_its_source_is_snapshotted(plain: Stand) -> None:
+    point = a_point(plain)
+    plain.provider.snapshots.mark(plain.resource, key=key(), name="before")
+    assert plain.instances()["orders"].told == "snapshotting"
+
+    handle = plain.begin(point, key())
+
+    assert handle.id
+
+
+def test_what_scaleway_has_no_call_for_is_refused_with_what_has(empty: Stand) -> None:
+    empty.seed(volume={"type": "lssd", "size": 50_000_000_000}, automatic_snapshots=1)
+    orders = empty.instances()["orders"]
+    backup = empty.account.backups.all("orders", orders)[0]
+
+    with pytest.raises(UnsupportedResourceError, match="logical"):
+        empty.account.backups.copy(backup, "nl-ams")
+    with pytest.raises(UnsupportedResourceError, match="volume-type"):
+        empty.account.backups.take(orders, "mine")
+
+
+def test_a_deleted_sources_node_type_comes_from_its_snapshot(plain: Stand) -> None:
+    point = a_point(plain)
+    plain.settle(lambda: contract._deleted(plain, "orders"))
+
+    restored = plain.restore(point, key())
+
+    assert plain.instances()[restored.handle.server].settings["node type"] == "db-pro2-xs"
+    findings = plain.provider.preflight.examine(plain.resource, point, Mode.INCIDENT)
+    assert {one.name: one.verdict for one in findings}["stock"] is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "told"),
+    [
+        ("denied", "permission to change", "RelationalDatabasesFullAccess"),
+        ("stock", "stock", "out_of_stock"),
+        ("locked", "encryption key", "locked"),
+        ("keys", "credentials", "SCW_SECRET_KEY"),
+    ],
+)
+def test_what_stands_in_the_way_is_found_before_anything_is_made(
+    plain: Stand, fault: str, name: str, told: str
+) -> None:
+    point, account = a_point(plain), plane(plain).account
+    if fault == "denied":
+        plain.estate.faults.refuse("UpdateInstance", Refusal(403, "permissions_denied", "no"))
+    elif fault == "stock":
+        account.stock["db-pro2-xs"] = "out_of_stock"
+    elif fault == "locked":
+        plain.plane.force("orders", "locked")
+
+    access = plain.account.access
+    source = plain.account.current(plain.resource)
+    if fault == "keys":
+        plane(plain).secret_key = key()
+    findings = {
+        one.name: one for one in access.examine(plain.resource, point, source, Mode.INCIDENT)
+    }
+
+    assert findings[name].verdict is Verdict.FAILED
+    assert told in findings[name].observed
+    assert "CreateInstanceFromSnapshot" not in plain.wire.count()
+
+
+def test_without_a_file_each_instance_proves_itself_with_its_own_certificate(plain: Stand) -> None:
+    entry = plain.catalog.providers["cloud"].model_copy(update={"ca": None})
+    plain.catalog.providers["cloud"] = entry
+    plain.connect()
+
+    everything = plain.account.instances.all()
+    for _ in range(2):
+        found = plain.account.current(plain.resource)
+
+    assert (everything[0].tls.ca, plain.wire.count()["GetInstanceCertificate"]) == ("", 1)
+    assert found is not None
+    assert (found.tls.verify, found.tls.ca_file) == ("ca", "")
+    assert found.tls.ca == plain.estate.front.authority.read_text()
+
+
+def test_a_logs_policy_without_a_limit_is_carried_over_too(empty: Stand) -> None:
+    empty.seed(logs_policy={"max_age_retention": None, "total_disk_retention": 5_000_000_000})
+
+    restored = copied(empty)
+
+    told = json.loads(empty.instances()[restored.handle.server].settings["logs policy"])
+    assert told == {"max_age_retention": 0, "total_disk_retention": 5_000_000_000}
+    assert name_of(restored.handle.run_id, "orders") in records(empty)
