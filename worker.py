@@ -36,7 +36,9 @@ from providers.secrets.references import Secrets
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
 from workflows.short import (
+    CopySnapshotWorkflow,
     CreateSnapshotWorkflow,
+    DeleteSnapshotWorkflow,
     DescribeResourceWorkflow,
     FindReportWorkflow,
     FindSuspectsWorkflow,
@@ -55,6 +57,8 @@ WORKFLOWS = (
     ListRecoveryPointsWorkflow,
     FindSuspectsWorkflow,
     CreateSnapshotWorkflow,
+    CopySnapshotWorkflow,
+    DeleteSnapshotWorkflow,
     ReleaseWorkflow,
 )
 PASSED_THROUGH = (

@@ -92,6 +92,21 @@ class TakeSnapshot(Value):
     name: str
 
 
+class CopySnapshot(Value):
+    """Copy a snapshot to another region."""
+
+    resource: ProtectedResource
+    snapshot_id: str
+    region: str
+
+
+class DeleteSnapshot(Value):
+    """Delete a snapshot."""
+
+    resource: ProtectedResource
+    snapshot_id: str
+
+
 class MarkedPoint(Value):
     """The point that was marked, or None when the server did not answer."""
 

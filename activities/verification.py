@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from activities.errors import progress, step
-from activities.steps import MarkedPoint, OnRestored, TakeSnapshot
+from activities.steps import CopySnapshot, DeleteSnapshot, MarkedPoint, OnRestored, TakeSnapshot
 from domain.checks import Finding, compare_content, compare_counts, judge_sql
 from domain.errors import UnsupportedResourceError
 from domain.provider import DatabaseProvider, Questions, ReportProgress
@@ -32,6 +32,18 @@ class VerificationActivities:
             return snapshot.model_copy(update={"unproven_because": str(error)})
         provider.snapshots.attach_proof(take.resource, snapshot.id, proof)
         return snapshot.model_copy(update={"proven": True, "lsn": proof.lsn})
+
+    @step("snapshot.copy")
+    def copy_snapshot(self, copy: CopySnapshot) -> str:
+        """Begin a copy in another region and return its name there."""
+        provider = self._providers[copy.resource.provider]
+        return provider.snapshots.copy(copy.resource, copy.snapshot_id, copy.region)
+
+    @step("snapshot.delete")
+    def delete_snapshot(self, delete: DeleteSnapshot) -> None:
+        """Delete a snapshot."""
+        provider = self._providers[delete.resource.provider]
+        provider.snapshots.remove(delete.resource, delete.snapshot_id)
 
     @step("snapshot.mark")
     def mark(self, take: TakeSnapshot) -> MarkedPoint:

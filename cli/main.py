@@ -26,7 +26,9 @@ from cli.runs import run
 from cli.times import parse_since, show_both
 from client.errors import ClientError, NobodyPollsError, TemporalUnreachableError
 from client.questions import (
+    copy_snapshot,
     create_snapshot,
+    delete_snapshot,
     describe,
     find_suspects,
     last_runs,
@@ -193,7 +195,44 @@ def create(session: Session, path: str, name: str) -> int:
         session.document(made)
     else:
         proof = "with its proof" if made.proven else f"WITHOUT proof: {made.unproven_because}"
-        session.say(f"snapshot {made.id} at {made.lsn}, {proof}")
+        session.say(f"snapshot {made.id}{f' at {made.lsn}' if made.lsn else ''}, {proof}")
+    return 0
+
+
+@snapshot.command()
+@click.argument("path", shell_complete=resource_paths)
+@click.argument("snapshot_id", metavar="ID")
+@click.option("--region", required=True, help="the provider's name of the other region")
+@pass_session
+def copy(session: Session, path: str, snapshot_id: str, region: str) -> int:
+    """Copy a snapshot to another region, where the provider can; it goes on by itself."""
+    wanted = session.resource(path)
+    name = session.call(lambda client: copy_snapshot(client, wanted, snapshot_id, region))
+    if session.json:
+        session.document({"snapshot": snapshot_id, "region": region, "copy": name})
+    else:
+        session.say(f"{snapshot_id} is being copied to {region} as {name}; the provider goes on")
+    return 0
+
+
+@snapshot.command()
+@click.argument("path", shell_complete=resource_paths)
+@click.argument("snapshot_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="do not ask")
+@pass_session
+def delete(session: Session, path: str, snapshot_id: str, *, yes: bool) -> int:
+    """Delete a snapshot that somebody took."""
+    wanted = session.resource(path)
+    if not yes:
+        if not interactive():
+            raise ConfirmationRequiredError("nobody at a terminal to confirm; add --yes to go on")
+        if not click.confirm(f"Delete snapshot {snapshot_id} of {path}?", err=session.json):
+            raise ConfirmationRequiredError("not confirmed; nothing was deleted")
+    session.call(lambda client: delete_snapshot(client, wanted, snapshot_id))
+    if session.json:
+        session.document({"deleted": snapshot_id})
+    else:
+        session.say(f"deleted: {snapshot_id}")
     return 0
 
 

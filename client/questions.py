@@ -13,6 +13,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.steps import CopySnapshot, DeleteSnapshot
 from client.errors import AlreadyRunningError, RunEndedError
 from client.pollers import require_pollers, while_polled
 from client.recoveries import ended, queue_of, workflow_id
@@ -23,7 +24,9 @@ from domain.resources import Mode, ProtectedResource
 from workflows.attributes import KIND, MODE, RESOURCE
 from workflows.requests import CreateSnapshot, FindSuspects
 from workflows.short import (
+    CopySnapshotWorkflow,
     CreateSnapshotWorkflow,
+    DeleteSnapshotWorkflow,
     DescribeResourceWorkflow,
     FindReportWorkflow,
     FindSuspectsWorkflow,
@@ -145,6 +148,20 @@ async def create_snapshot(
     """Take a snapshot with its proof."""
     asked = CreateSnapshot(resource=resource, key=key, name=name)
     return await _ask(client, CreateSnapshotWorkflow.run, asked, resource, act="snapshot of")
+
+
+async def copy_snapshot(
+    client: Client, resource: ProtectedResource, snapshot_id: str, region: str
+) -> str:
+    """Begin a copy of a snapshot in another region and return its name there."""
+    asked = CopySnapshot(resource=resource, snapshot_id=snapshot_id, region=region)
+    return await _ask(client, CopySnapshotWorkflow.run, asked, resource, act="copy snapshot of")
+
+
+async def delete_snapshot(client: Client, resource: ProtectedResource, snapshot_id: str) -> None:
+    """Delete a snapshot that somebody took."""
+    asked = DeleteSnapshot(resource=resource, snapshot_id=snapshot_id)
+    await _ask(client, DeleteSnapshotWorkflow.run, asked, resource, act="delete snapshot of")
 
 
 async def release(client: Client, resource: ProtectedResource) -> list[str]:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,7 +22,7 @@ from domain.resources import (
     ServerAddress,
     SqlCheck,
 )
-from domain.values import Written
+from domain.values import Written, show_span
 
 
 class LocalProviderEntry(Written):
@@ -42,6 +43,15 @@ class LocalProviderEntry(Written):
             message = f"last_port {self.last_port} is below first_port {self.first_port}"
             raise ValueError(message)
         return self
+
+
+_RETENTION: Mapping[str, tuple[int, int, str]] = {
+    "aws": (7, 35, "days"),
+    "gcp": (7, 365, "backups, one a day"),
+    "azure": (7, 35, "days"),
+    "scaleway": (7, 7, "days"),
+}
+"""What may be demanded of each cloud, in days; what its API allows to be set is wider."""
 
 
 class CloudEntry(Written):
@@ -177,7 +187,7 @@ class Catalog(Written):
             engine=database.engine,
             instance=database.instance,
             objectives=database.objectives or Objectives(),
-            backups=database.backups,
+            backups=self._backups(path, database, self.providers[database.provider]),
             checks=database.checks,
             connection=database.connection,
             consumers=tuple(self._consumer(path, name, environment) for name in database.consumers),
@@ -186,6 +196,26 @@ class Catalog(Written):
             heartbeat=database.heartbeat,
             server=database.server,
         )
+
+    @staticmethod
+    def _backups(
+        path: str, database: DatabaseEntry, provider: LocalProviderEntry | CloudEntry
+    ) -> BackupPolicy:
+        """Return what is demanded of the backups, which no cloud may be asked beyond its range."""
+        policy, limits = database.backups, _RETENTION.get(getattr(provider, "kind", ""))
+        if limits is None:
+            return policy
+        least, most, unit = limits
+        if "retention" not in policy.model_fields_set:
+            wanted = min(policy.retention, timedelta(days=most))
+            return policy.model_copy(update={"retention": wanted})
+        if not timedelta(days=least) <= policy.retention <= timedelta(days=most):
+            span = f"{least} to {most}" if least < most else f"{least}"
+            raise CatalogError(
+                f"{path}: backups.retention is {show_span(policy.retention)}; at this provider it is "
+                f"{span} {unit}"
+            )
+        return policy
 
     @staticmethod
     def _require_fitting(
@@ -200,6 +230,8 @@ class Catalog(Written):
             "server is for a provider of kind local": not local and database.server is not None,
             "durability is for a provider of kind local": not local
             and database.durability is not Durability.BOUNDED_LOSS,
+            "backups.max_size is for a provider of kind local": not local
+            and database.backups.max_size is not None,
             "backups.key is for a provider of kind local, a cloud keeps its own keys": not local
             and database.backups.key is not None,
         }

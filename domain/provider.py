@@ -137,6 +137,21 @@ class Snapshots(Protocol):
         """Return the proof taken at exactly this point, or None."""
         ...
 
+    def copy(self, resource: ProtectedResource, snapshot_id: str, region: str) -> str:
+        """Begin a copy of a snapshot in another region, and return its name there.
+
+        A second call returns the first one's. Raises `UnsupportedResourceError` where there is no
+        such thing.
+        """
+        ...
+
+    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
+        """Delete a snapshot that somebody took; fine when it is gone.
+
+        Raises `UnsupportedResourceError` for one that the provider took by itself.
+        """
+        ...
+
     def last_proof(self, resource: ProtectedResource, point: RecoveryPoint) -> ProofPoint | None:
         """Return the newest proof at or before the point, or None."""
         ...

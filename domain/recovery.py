@@ -1,13 +1,11 @@
 """Points in time: what can be reached, what was asked for, what was chosen."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from domain.errors import RecoveryPointUnreachableError
 from domain.resources import Mode, ProtectedResource
 from domain.values import UtcDatetime, Value, show_bytes, show_time
 
@@ -197,60 +195,6 @@ class RestoreRequest(Value):
     def cuts_over(self) -> bool:
         """Whether this run ends with the consumers on the new server; a drill never does."""
         return self.cutover and self.mode is Mode.INCIDENT
-
-
-def require_reachable(
-    path: str, windows: Sequence[RecoveryWindow], moment: datetime, now: datetime
-) -> RecoveryWindow:
-    """Return the window that holds `moment`, or refuse with the nearest that can be had.
-
-    Raises:
-        RecoveryPointUnreachableError: with the offers to show.
-    """
-    if moment > now:
-        raise RecoveryPointUnreachableError(
-            path, f"{show_time(moment)} is in the future (now is {show_time(now)})"
-        )
-    for window in windows:
-        if window.holds(moment):
-            return window
-    if not windows:
-        raise RecoveryPointUnreachableError(
-            path,
-            "nothing can be restored, because no base backup has been completed",
-            ("take one with `refloat snapshot create`",),
-        )
-    raise _outside(path, sorted(windows, key=lambda window: window.opens_at), moment)
-
-
-def _outside(
-    path: str, ordered: Sequence[RecoveryWindow], moment: datetime
-) -> RecoveryPointUnreachableError:
-    before = [window for window in ordered if window.closes_at < moment]
-    after = [window for window in ordered if window.opens_at > moment]
-    if not before:
-        opens = ordered[0].opens_at
-        return RecoveryPointUnreachableError(
-            path,
-            f"{show_time(moment)} is before the recovery window opens",
-            (f"the earliest possible time is {show_time(opens)}",),
-        )
-    closes = max(window.closes_at for window in before)
-    if not after:
-        return RecoveryPointUnreachableError(
-            path,
-            f"{show_time(moment)} is after the recovery window closes",
-            (f"the latest possible time is {show_time(closes)}", "`--latest` takes it"),
-        )
-    return RecoveryPointUnreachableError(
-        path,
-        f"{show_time(moment)} is in a gap of the archive, "
-        f"from {show_time(closes)} to {show_time(after[0].opens_at)}",
-        (
-            f"the last time before it is {show_time(closes)}",
-            f"the first after it is {show_time(after[0].opens_at)}",
-        ),
-    )
 
 
 class ServerDescription(Value):

@@ -15,16 +15,19 @@ from simulators.operations import Operations
 class LazyBackends(Mapping[str, Backends]):
     """The servers of each engine, made when an engine is first asked for.
 
-    So a machine without MariaDB still has PostgreSQL. An engine whose folder is there has servers
-    to go on with, and is made at once. Only the engines that were made are iterated over.
+    So a machine without MariaDB still has PostgreSQL. Only the engines that were made are iterated
+    over.
     """
 
     def __init__(self, root: Path, makers: Mapping[str, Callable[[Path], Backends]]) -> None:
         self._root, self._makers = root, makers
         self._made: dict[str, Backends] = {}
         self._lock = threading.Lock()
-        for engine in makers:
-            if (root / engine).exists():
+
+    def adopt(self) -> None:
+        """Make the engines that an earlier process left servers of."""
+        for engine in self._makers:
+            if (self._root / engine).exists():
                 self[engine]
 
     def __getitem__(self, engine: str) -> Backends:
@@ -66,12 +69,14 @@ def make_estate(
     clock = SimulatedClock(scale)
     front = Front(root / "front", first_port, last_port)
     makers = {"postgresql": _postgresql, "mysql": lambda at: _mysql(at, front)}
+    backends = LazyBackends(root, {engine: makers[engine] for engine in engines})
+    estate = Estate(clock, Faults(clock), Operations(clock), front, backends)
     try:
-        backends = LazyBackends(root, {engine: makers[engine] for engine in engines})
+        backends.adopt()
     except BaseException:
-        front.close()
+        estate.close()
         raise
-    return Estate(clock, Faults(clock), Operations(clock), front, backends)
+    return estate
 
 
 def _postgresql(root: Path) -> Backends:

@@ -23,6 +23,7 @@ from simulators.reach import Reach
 
 _PACE = 0.05
 _STARTS = 60.0  # seconds that a server may take to answer
+_LEAVES = 5.0  # seconds that a receiver may take to connect before its server is stopped
 _ARRIVES = 20.0  # seconds that the log may take to arrive
 
 
@@ -90,13 +91,14 @@ class Live:
         self._follow()
         self._keep()
 
-    def await_answer(self) -> None:
-        """Return when the server lets us in.
+    def await_service(self) -> None:
+        """Return when the server lets us in and its log is received.
 
         Raises:
             ServerFailedError: it does not in time; with the end of its log.
         """
         self._await("its first answer", self._answers, _STARTS, tick=self._keep)
+        self._await("its log to be received", lambda: self.reach.measure(self.record))
 
     def _keep(self) -> None:
         """Keep the server alone: a receiver that cannot log in yet would pause for a second."""
@@ -138,11 +140,10 @@ class Live:
                 break
         self.write(aim=None, receiving=True, generation=self.record.generation + 1)
         self._follow()
-        self.await_answer()
+        self.await_service()
 
     def protect(self) -> datetime:
         """Follow the log into the archive and take the base backup; return when its window opens."""
-        self._await("its log to be received", lambda: self.reach.measure(self.record))
         taker = BackupTaker(
             server=self.record,
             archive=self.archive,
@@ -170,7 +171,7 @@ class Live:
         """
         if self.record.desired is Desired.STOPPED:
             self.begin()
-            self.await_answer()
+            self.await_service()
             moment = self.mark(name)
             self.stop()
             return moment
@@ -179,18 +180,22 @@ class Live:
         return moment
 
     def stop(self) -> None:
-        """Stop the server for good, until it is begun again."""
-        self.write(desired=Desired.STOPPED)
+        """Stop the server until somebody begins it again."""
         self.end()
+        self.write(desired=Desired.STOPPED)
 
     def end(self) -> None:
         """Stop the server, then its receiver, which has all of the log by then.
 
         The record stays as it is, so that the next process begins the server again.
         """
-        received = self.reach.measure(self.record) if self.runs else None
+        received = False
+        if self.runs and self.record.desired is Desired.RUNNING:
+            with contextlib.suppress(ServerFailedError):  # it was begun a moment ago, or is broken
+                self._await("its log", lambda: self.reach.measure(self.record), _LEAVES)
+                received = True
         self.reach.let_go()
         self._keeper.tick(self.record.model_copy(update={"desired": Desired.STOPPED}))
-        if received is not None:  # a server that stops first sends all that it has
+        if received:  # a server that stops first sends all that it has
             self.reach.note(complete_to=datetime.now(UTC))
         self._receiver.stop()

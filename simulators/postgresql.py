@@ -90,7 +90,7 @@ class PostgresqlBackends(Backends):
         self._each(_resume)
         for unit in list(self._units.values()):
             self._tidy(unit)
-        self._each(_await_answer)
+        self._each(_await_service)
 
     def _each(self, act: Callable[[Unit], None]) -> None:
         """Do one thing to every unit, several at once; one that fails is told and left alone."""
@@ -131,21 +131,25 @@ class PostgresqlBackends(Backends):
 
     @contextmanager
     def _making(self, server: str, major: int) -> Iterator[Unit]:
-        """Hold a unit to be made: it is there for others when the block ends well, else gone."""
+        """Hold a unit to be made; it is gone again when the block fails.
+
+        Whoever acts on the server meanwhile waits for the end of the block.
+        """
         folder = self._ground.root / "units" / _folder_of(server)
-        with self._lock:
-            if server in self._units or folder.exists():
-                raise FileExistsError(f"there is a server {server} already")
-            folder.mkdir()
         unit = Unit(self._ground, folder, UnitRecord(server=server, major=major))
-        try:
-            unit.write(state=State.MAKING)
-            yield unit
-            unit.write(state=State.READY)
-        except BaseException:
-            unit.erase()
-            raise
-        self._units[server] = unit
+        with unit.lock:
+            with self._lock:
+                if server in self._units:
+                    raise FileExistsError(f"there is a server {server} already")
+                self._units[server] = unit
+            try:
+                unit.write(state=State.MAKING)
+                yield unit
+                unit.write(state=State.READY)
+            except BaseException:
+                unit.erase()
+                self._units.pop(server)
+                raise
 
     def _origin(self, source: str) -> Unit:
         """Return the unit to restore from.
@@ -154,7 +158,7 @@ class PostgresqlBackends(Backends):
             LookupError: there is none, or it was removed for good.
         """
         unit = self._units.get(source)
-        if unit is None or not unit.record.retained:
+        if unit is None or not unit.restorable:
             raise LookupError(f"there is no server {source} to restore from")
         return unit
 
@@ -188,12 +192,12 @@ class PostgresqlBackends(Backends):
     def window(self, server: str) -> tuple[datetime, datetime] | None:
         """Return from when to when the archive of a server reaches, one second before now at most."""
         unit = self._units.get(server)
-        return unit.window() if unit is not None and unit.record.retained else None
+        return unit.window() if unit is not None and unit.restorable else None
 
     def address(self, server: str) -> tuple[str, int] | None:
         """Return where a running server listens."""
         unit = self._units.get(server)
-        live = unit.live if unit is not None else None
+        live = unit.live if unit is not None and unit.ready else None
         return (live.record.host, live.record.port) if live is not None and live.runs else None
 
     def stop(self, server: str) -> None:
@@ -205,7 +209,7 @@ class PostgresqlBackends(Backends):
         """Start a server; its port changes when somebody took it meanwhile."""
         with self._existing(server) as live:
             live.begin()
-            live.await_answer()
+            live.await_service()
 
     @contextmanager
     def _existing(self, server: str) -> Iterator[Live]:
@@ -218,8 +222,8 @@ class PostgresqlBackends(Backends):
         if unit is None:
             raise LookupError(f"there is no server {server}")
         with unit.lock:
-            if unit.live is None:
-                raise LookupError(f"server {server} was removed")
+            if unit.live is None or not unit.ready:
+                raise LookupError(f"there is no server {server} any more")
             yield unit.live
 
     def remove(self, server: str, *, retain: bool) -> None:
@@ -274,10 +278,10 @@ def _resume(unit: Unit) -> None:
         unit.adopt()
 
 
-def _await_answer(unit: Unit) -> None:
+def _await_service(unit: Unit) -> None:
     with unit.lock:
         if unit.live is not None and unit.live.record.desired is Desired.RUNNING:
-            unit.live.await_answer()
+            unit.live.await_service()
 
 
 def _end(unit: Unit) -> None:

@@ -111,8 +111,18 @@ class Unit:
         self._servers = Servers(Layout(self._config, _INSTANCE))
         self._points = LocalPoints(self._config, ground.secrets)
         self._opens: datetime | None = None
-        self._read: Window | None = None
+        self._read: tuple[datetime | None, Window | None] | None = None
         self._told = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server was made and not removed."""
+        return self.record.state is State.READY
+
+    @property
+    def restorable(self) -> bool:
+        """Whether there is an archive to restore from, of a server that may be gone."""
+        return self.record.retained and self.record.state is not State.MAKING
 
     def write(self, **changes: object) -> None:
         """Change the unit's record."""
@@ -137,7 +147,7 @@ class Unit:
         programs = locate(self._config, major)
         make_cluster(programs, ground.account, data, password, ground.shape)
         live = self._installed(self._servers.write(record))
-        live.await_answer()
+        live.await_service()
         with live.reach.session(live.record) as session:
             admit(session, master)
         live.catch_up(live.protect())
@@ -221,28 +231,29 @@ class Unit:
         """Return from when to when the server can be restored, as its archive reaches."""
         live = self.live
         if live is None or not live.runs:
-            return self._window_of_archive()
+            return self._window_of_archive(live.reach.complete_to if live is not None else None)
         if self.lock.acquire(timeout=_LOOKS):
             try:
                 live.reach.measure(live.record)
             finally:
                 self.lock.release()
-        self._read = None
         self._opens = self._opens or live.archive.backups.all()[0].completed_at
         closes = live.reach.complete_to
         return (self._opens, closes) if closes and closes >= self._opens else None
 
-    def _window_of_archive(self) -> Window | None:
-        """Return what the log of a server that does not run reaches; it is read once."""
-        if self._read is None:
+    def _window_of_archive(self, until: datetime | None) -> Window | None:
+        """Return what the log of a server that does not run reaches; it is read once an end."""
+        if self._read is None or self._read[0] != until:
             found = self._points.windows(self._resource)
             newest = max(found, key=lambda one: one.closes_at, default=None)
-            self._read = (newest.opens_at, newest.closes_at) if newest else None
-        return self._read
+            self._read = until, ((newest.opens_at, newest.closes_at) if newest else None)
+        return self._read[1]
 
     def retire(self, *, retained: bool) -> None:
         """Remove the server; its archive stays."""
         with self.lock:
+            if not self.folder.exists():  # its making failed, or somebody else was first
+                return
             kept = retained and self.record.retained
             self.write(state=State.REMOVED, retained=kept)
             live, self.live = self.live, None

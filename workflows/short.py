@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.database import CutoverActivities, PointActivities
     from activities.evidence import EvidenceActivities
-    from activities.steps import SuspectSearch, TakeSnapshot
+    from activities.steps import CopySnapshot, DeleteSnapshot, SuspectSearch, TakeSnapshot
     from activities.verification import VerificationActivities
     from domain.recovery import (
         RecoveryPointList,
@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         RestorePlan,
     )
     from domain.resources import ProtectedResource
-    from workflows.calls import long, polling, short
+    from workflows.calls import long, patient, short
     from workflows.planning import prepare
     from workflows.requests import CreateSnapshot, FindSuspects
 
@@ -123,6 +123,34 @@ class CreateSnapshotWorkflow:
 
 
 @workflow.defn
+class CopySnapshotWorkflow:
+    """A snapshot in another region, where its provider can."""
+
+    @workflow.run
+    async def run(self, asked: CopySnapshot) -> str:
+        """Return the name of the copy there, once it has begun."""
+        return await workflow.execute_activity_method(
+            VerificationActivities.copy_snapshot,
+            asked,
+            **patient(asked.resource, f"Copy {asked.snapshot_id} to {asked.region}"),
+        )
+
+
+@workflow.defn
+class DeleteSnapshotWorkflow:
+    """The end of a snapshot that somebody took."""
+
+    @workflow.run
+    async def run(self, asked: DeleteSnapshot) -> None:
+        """Return when the provider has taken the order."""
+        await workflow.execute_activity_method(
+            VerificationActivities.delete_snapshot,
+            asked,
+            **short(asked.resource, f"Delete {asked.snapshot_id}"),
+        )
+
+
+@workflow.defn
 class ReleaseWorkflow:
     """The end of what a cutover superseded."""
 
@@ -132,6 +160,6 @@ class ReleaseWorkflow:
         return await workflow.execute_activity_method(
             CutoverActivities.release,
             resource,
-            **polling(resource, "Delete what is superseded", timedelta(minutes=10))
+            **patient(resource, "Delete what is superseded")
             | {"start_to_close_timeout": timedelta(minutes=5)},
         )

@@ -102,7 +102,8 @@ class CloudSql:
         A message of the SDK is written without empty lists, empty texts and plain false, so it can
         open a network to somebody and never close it again.
         """
-        answer: sql.Operation = self.instances.transport.literal(name, at, body)
+        transport: Any = self.instances.transport
+        answer: sql.Operation = transport.literal(name, at, body)
         return answer
 
     def close(self) -> None:

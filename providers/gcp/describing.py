@@ -75,9 +75,7 @@ def _version(told: Json) -> str:
     return str(told.get("databaseInstalledVersion") or told.get("databaseVersion", ""))
 
 
-def instance_of(
-    found: sql.DatabaseInstance, ca_file: str, pending: tuple[str, ...] = ()
-) -> Instance:
+def instance_of(found: sql.DatabaseInstance, ca_file: str) -> Instance:
     """Return an instance in the common form; its name is its identity, for none is ever renamed."""
     told = json_of(found)
     engine, (state, word), (host, port) = engine_of(told), state_of(told), _address(told)
@@ -97,7 +95,6 @@ def instance_of(
         size_bytes=_size(told),
         encryption=_encryption(told),
         keeping=_keeping(told),
-        pending=pending,
     )
 
 
@@ -179,7 +176,7 @@ def settings_of(told: Json) -> dict[str, str]:
         ],
         "encryption key": at(told, "diskEncryptionConfiguration.kmsKeyName"),
         "region": told.get("region"),
-        "zones": [told.get("gceZone", ""), told.get("secondaryGceZone", "")],
+        "zones": sorted({told.get("gceZone", ""), told.get("secondaryGceZone", "")} - {""}),
         "read replicas": sorted(told.get("replicaNames", [])),
         SETTINGS_VERSION: settings.get("settingsVersion"),
     }

@@ -51,9 +51,9 @@ def merged(base: Json, more: Json) -> dict[str, Any]:
     """Return both, maps within maps merged."""
     result = dict(base)
     for key, value in more.items():
-        old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(old, value) if both else value
+        old: Any = result.get(key)
+        maps = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(old, value) if maps else value
     return result
 
 

@@ -40,3 +40,11 @@ def _by_request(response: object) -> str:
         if re.fullmatch(verbs, verb or "") and re.search(end, path)
     )
     return next(fitting, "for this call")
+
+
+def is_named(error: BaseException | None) -> bool:
+    """Return whether a refusal itself names the permission, and so is no cover for what is missing."""
+    if not isinstance(error, GoogleAPICallError):
+        return False
+    told = (error.metadata or {}).get("permission")
+    return bool(told) or re.search(NAMED, str(error.message)) is not None

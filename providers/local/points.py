@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from domain.errors import RecoveryError, RecoveryPointUnreachableError, WalDamagedError
 from domain.provider import RecoveryPoints
+from domain.reach import require_reachable
 from domain.recovery import (
     ArchiveHealth,
     CommitMark,
@@ -17,7 +18,6 @@ from domain.recovery import (
     Suspect,
     Target,
     TargetKind,
-    require_reachable,
 )
 from domain.resources import ProtectedResource
 from domain.values import show_bytes, show_span, show_time

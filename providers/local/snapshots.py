@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from domain.checks import ProofPoint
-from domain.errors import ProviderUnavailableError, RecoveryError
+from domain.errors import ProviderUnavailableError, RecoveryError, UnsupportedResourceError
 from domain.provider import ReportProgress, Snapshots
 from domain.recovery import RecoveryPoint, Snapshot
 from domain.resources import ProtectedResource
@@ -92,6 +92,19 @@ class LocalSnapshots(Snapshots):
         )
         archive.snapshots.write(record)
         return as_snapshot(record)
+
+    def copy(self, resource: ProtectedResource, snapshot_id: str, region: str) -> str:
+        """Refuse: this machine is one place."""
+        raise UnsupportedResourceError(
+            f"{resource.path}: snapshot {snapshot_id} is on this machine, which has no region "
+            f"{region!r}; copy the archive's folder to another machine instead"
+        )
+
+    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
+        """Forget a kept point; the retention then removes the base backup that it pinned."""
+        for record in self.points.snapshot_records(resource):
+            if snapshot_id in {record.id, record.name}:
+                self._archive(resource, record.server).snapshots.remove(record.id)
 
     def attach_proof(
         self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint

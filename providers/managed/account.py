@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from domain.errors import NotOursError, NotYetError, ProviderUnavailableError, ServerFailedError
+from domain.errors import (
+    AccessDeniedError,
+    NotOursError,
+    NotYetError,
+    ProviderUnavailableError,
+    ServerFailedError,
+    UnsupportedResourceError,
+)
 from domain.pacing import Pacing
 from domain.recovery import RestoreHandle
 from domain.resources import Connection, ProtectedResource
@@ -16,6 +23,13 @@ from providers.managed.names import Ownership, ownership
 
 Fence: TypeAlias = Callable[[RestoreHandle, Connection, bool], None]
 """Keeps a database from taking writes, softly, or lets it take them again."""
+
+_UNFENCED = (
+    ProviderUnavailableError,  # it does not answer: nobody writes to it now
+    ServerFailedError,
+    AccessDeniedError,
+    UnsupportedResourceError,
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,6 @@ class Account:
         """Fence or free an instance by SQL; return why not, where it cannot be."""
         try:
             self.fence(self.handle_of(instance), resource.connection, fenced)
-        except (ProviderUnavailableError, ServerFailedError) as error:
+        except _UNFENCED as error:
             return str(error)
         return None

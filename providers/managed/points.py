@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from domain.errors import RecoveryPointUnreachableError, UnsupportedResourceError
 from domain.provider import RecoveryPoints
+from domain.reach import require_reachable
 from domain.recovery import (
     ArchiveHealth,
     RecoveryPoint,
@@ -14,7 +15,6 @@ from domain.recovery import (
     Suspect,
     Target,
     TargetKind,
-    require_reachable,
 )
 from domain.resources import ProtectedResource
 from domain.values import show_span, show_time

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from domain.checks import ProofPoint
-from domain.errors import ResourceMissingError, ServerFailedError
+from domain.errors import ResourceMissingError, ServerFailedError, UnsupportedResourceError
 from domain.provider import ReportProgress, Snapshots
 from domain.recovery import RecoveryPoint, Snapshot
 from domain.resources import ProtectedResource
@@ -71,6 +71,35 @@ class ManagedSnapshots(Snapshots):
         taken = kept.taken_at if kept else datetime.now(UTC)
         known = kept.id if kept else called
         return Snapshot(id=known, taken_at=taken, lsn="", source=found.name, name=name)
+
+    def copy(self, resource: ProtectedResource, snapshot_id: str, region: str) -> str:
+        """Begin a copy in another region."""
+        kept = self._kept(resource, snapshot_id)
+        if kept is None:
+            raise ResourceMissingError(
+                f"{resource.path}: no snapshot {snapshot_id!r}; `refloat recovery-point list` shows "
+                "those that there are"
+            )
+        if not kept.usable:
+            raise self.account.wait(f"snapshot {snapshot_id} to be usable, now {kept.told}")
+        return self.account.backups.copy(kept, region)
+
+    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
+        """Delete a snapshot; what the provider took by itself goes with its retention."""
+        kept = self._kept(resource, snapshot_id)
+        if kept is None:
+            return
+        if kept.automatic:
+            raise UnsupportedResourceError(
+                f"{snapshot_id} was taken by {self.account.kind} itself; it goes when the retention "
+                "ends"
+            )
+        self.account.backups.delete(kept)
+
+    def _kept(self, resource: ProtectedResource, snapshot_id: str) -> KeptBackup | None:
+        found = self.account.current(resource)
+        kept = self.account.backups.all(found.name if found else resource.instance, found)
+        return next((one for one in kept if snapshot_id in {one.id, one.name}), None)
 
     def attach_proof(
         self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint

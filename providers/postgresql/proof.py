@@ -190,7 +190,7 @@ def content(
     """
     tables = _hash_all(held, progress) if hashed else _count_all(held, progress)
     if not lsn:
-        tables = tuple(one for one in tables if not one.table.startswith("refloat."))
+        tables = tuple(one for one in tables if one.table != "refloat.heartbeat")
     return ProofPoint(lsn=lsn, taken_at=datetime.now(UTC), database=database, tables=tables)
 
 

@@ -37,6 +37,9 @@ from providers.scaleway.settings import PUBLICLY, privately
 
 HAD = "refloat-had"
 """Kinds of endpoints that the old instance had, written before the first one moves."""
+OLD = "refloat-old"
+"""Id of the old instance, written with the name: nothing else tells one that nobody could mark."""
+NOBODY = "none"
 _MOVED = (
     "the endpoints moved with their addresses and ports; a client that verifies the server's "
     "certificate needs the one of the new instance (`scw rdb instance get-certificate`)"
@@ -80,12 +83,13 @@ class ScalewayTraffic(Traffic):
     def move(self, resource: ProtectedResource, old: Instance | None, new: Instance) -> Moved:
         """Hand over the endpoints, then the name."""
         pair = self._pair(resource, old, new)
-        was = pair.old
-        broken = was is not None and state_of(str(was.status)) in BROKEN
-        if was is None or broken:
+        was, steps = pair.old, list[str]()
+        if was is None or state_of(str(was.status)) in BROKEN:
             steps = [*self._own_endpoint(pair)]
-        else:
+        elif pair.new.name != pair.name or HAD in own_of(was):
             steps = [*self._handed_over(pair, was)]
+        if not steps and not pair.new.endpoints:
+            steps = [*self._own_endpoint(pair)]
         if not steps and pair.new.name != pair.name:
             steps = [*self._named(pair)]
         if not steps and not _ready(pair.new):
@@ -93,20 +97,21 @@ class ScalewayTraffic(Traffic):
         if steps:
             raise soon("; ".join(steps), self._scale)
         host, port = address_of(pair.new)
-        return Moved(f"{host}:{port}", self._notes(pair, broken=broken))
+        return Moved(f"{host}:{port}", _notes(pair))
 
     def _pair(self, resource: ProtectedResource, old: Instance | None, new: Instance) -> Pair:
         copy = self._instances.told(new.id)
         if copy is None:
             raise ServerFailedError(f"{new.name}: it is gone")
-        run = own_of(copy).get(RUN, "")
-        if not run:
+        own, name = own_of(copy), resource.instance
+        if RUN not in own or (copy.name == name and OLD not in own):
             raise soon(f"the tags of {copy.name} to show", self._scale)
-        was = self._instances.told(old.id) if old is not None else None
-        was = was or self._set_aside(run, resource.instance)
+        known = old.id if old is not None else own.get(OLD, "")
+        was = self._instances.told(known) if known not in {"", NOBODY} else None
+        was = was or self._set_aside(own[RUN], name)
         if was is not None and state_of(str(was.status)) is State.GOING:
             was = None
-        return Pair(resource.instance, run, copy, was)
+        return Pair(name, own[RUN], copy, was)
 
     def _set_aside(self, run: str, name: str) -> Told | None:
         """Return the instance that gave its name up for a run."""
@@ -115,7 +120,8 @@ class ScalewayTraffic(Traffic):
     def _handed_over(self, pair: Pair, was: Told) -> Iterator[str]:
         """Do what can be done now, and yield what is waited for; nothing when all is over."""
         aside, own = old_name_of(pair.run_id, pair.name), own_of(was)
-        surplus = _surplus(pair.new, was)
+        had = own.get(HAD, "").split("+") if was.name == aside else kinds_of(was)
+        surplus = _surplus(pair.new, kinds_of(was), had)
         if was.name == aside and HAD not in own:
             yield f"the tags of {was.name} to show"
             return
@@ -136,7 +142,8 @@ class ScalewayTraffic(Traffic):
         Nothing says that names are unique, and nothing says that they are not.
         """
         try:
-            yield from self._renamed(pair.new, pair.name, {})
+            old = pair.old.id if pair.old is not None else NOBODY
+            yield from self._renamed(pair.new, pair.name, {OLD: old})
         except NameTakenError:
             if pair.old is None or pair.old.name != pair.name:
                 raise
@@ -202,23 +209,6 @@ class ScalewayTraffic(Traffic):
         except (*STUCK, ResourceMissingError):
             return
 
-    @staticmethod
-    def _notes(pair: Pair, *, broken: bool) -> tuple[str, ...]:
-        was = pair.old
-        if was is None:
-            return (_GONE,)
-        if not broken:
-            return (_MOVED if own_of(was).get(HAD) != _told([]) else _GONE,)
-        notes = [f"{was.name} is {was.status}: {_KEPT}"]
-        if pair.new.name != pair.name:
-            notes.append(f"{pair.new.name} keeps its name, because Scaleway gives none twice")
-        if SUPERSEDED not in own_of(was):
-            notes.append(
-                f"Scaleway lets nobody mark {was.name} ({was.id}), so `release` does not know it: "
-                "delete it yourself once you need nothing of it"
-            )
-        return tuple(notes)
-
     def move_back(self, resource: ProtectedResource, run_id: str) -> None:
         """Give the old instance its endpoints and its name back."""
         run, name = run_tag(run_id), resource.instance
@@ -226,7 +216,7 @@ class ScalewayTraffic(Traffic):
         was = self._set_aside(run, name)
         steps = [*self._given_back(was, new)] if was is not None else []
         if not steps and new is not None and (new.name == name or SERVES in own_of(new)):
-            steps = [*self._renamed(new, name_of(run, name), {SERVES: "", SINCE: ""})]
+            steps = [*self._renamed(new, name_of(run, name), {SERVES: "", SINCE: "", OLD: ""})]
         if not steps and was is not None:
             steps = [*self._renamed(was, name, {HAD: ""})]
         if steps:
@@ -249,19 +239,31 @@ class ScalewayTraffic(Traffic):
             yield from self._migrated(back[0], new, was)
 
 
-def _surplus(new: Told, was: Told) -> Sequence[Endpoint]:
+def _notes(pair: Pair) -> tuple[str, ...]:
+    was, own = pair.old, own_of(pair.old) if pair.old is not None else {}
+    if was is None or own.get(HAD) == NOBODY:
+        return (_GONE,)
+    if HAD in own and not was.endpoints:
+        return (_MOVED,)
+    notes = [f"{was.name} is {was.status}: {_KEPT}"]
+    if pair.new.name != pair.name:
+        notes.append(f"{pair.new.name} keeps its name, because Scaleway gives none twice")
+    if SUPERSEDED not in own:
+        notes.append(
+            f"Scaleway let nobody mark {was.name} ({was.id}), so `release` does not know it: delete "
+            "it yourself once you need nothing of it"
+        )
+    return tuple(notes)
+
+
+def _surplus(new: Told, coming: Sequence[str], had: Sequence[str]) -> Sequence[Endpoint]:
     """Return what stands in the way of the old one's endpoints, and what would be public anew."""
-    had = {*own_of(was).get(HAD, "").split("+"), *kinds_of(was)}
-    coming = kinds_of(was)
-    return [
-        one
-        for one in new.endpoints
-        if kind_of(one) in coming or (kind_of(one) == PUBLIC and PUBLIC not in had)
-    ]
+    anew = PUBLIC if PUBLIC not in had else ""
+    return [one for one in new.endpoints if kind_of(one) in {*coming, anew}]
 
 
 def _told(kinds: Sequence[str]) -> str:
-    return "+".join(kinds) or "none"
+    return "+".join(kinds) or NOBODY
 
 
 def _serves(found: Told, name: str) -> bool:
@@ -278,11 +280,6 @@ def _rank(found: Told) -> tuple[bool, bool, float]:
 
 def _between(everything: Sequence[Told], name: str) -> Told | None:
     """Return the old instance of a cutover that is on its way: nobody has the name then."""
-    held = {(one.name, own_of(one).get(RUN, "")) for one in everything}
-    for one in everything:
-        own = own_of(one)
-        run = own.get(BY, "")
-        waits = own.get(SUPERSEDED) == name and one.name == old_name_of(run, name)
-        if waits and (name_of(run, name), run) in held:
-            return one
-    return None
+    runs = [(one, own_of(one).get(RUN, "")) for one in everything]
+    aside = {old_name_of(run, name) for one, run in runs if run and one.name == name_of(run, name)}
+    return next((one for one in everything if one.name in aside), None)

@@ -14,6 +14,7 @@ from simulators.backends import Backends
 from simulators.estate import Estate
 
 _ARN = re.compile(r"arn:aws:rds:([^:]+):\d+:snapshot:(.+)")
+_LOSING = frozenset({"DisableKey", "ScheduleKeyDeletion"})
 RESTING = frozenset({"available", "storage-optimization"})
 
 
@@ -35,12 +36,16 @@ class Region:
     """Names whose endpoint keeps its port when the instance is gone, as DNS names do."""
     rotations: dict[str, int] = field(default_factory=dict)
 
+    keys_doubtful: bool = False
+    """Whether a key was ever taken away here, so that every instance's is looked at."""
+
     def call(self, operation: str, /, **asked: Any) -> Fields:  # noqa: ANN401 - the SDK's own types
         """Return moto's answer to a call of RDS."""
         return self.moto.call("rds", self.name, operation, **asked)
 
     def ask(self, service: str, operation: str, /, **asked: Any) -> Fields:  # noqa: ANN401 - as above
         """Return moto's answer to a call of another service."""
+        self.keys_doubtful = self.keys_doubtful or operation in _LOSING
         return self.moto.call(service, self.name, operation, **asked)
 
     def arn(self, kind: str, identifier: str) -> str:

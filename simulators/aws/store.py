@@ -58,18 +58,18 @@ class Moto:
         answer = self._send(
             operation, body if isinstance(body, bytes) else urlencode(body), headers
         )
-        parser = self._parsers.create_parser(model.protocol)
-        told = parser.parse(
-            {
-                "status_code": answer.status_code,
-                "headers": dict(answer.headers),
-                "body": answer.get_data(),
-            },
-            shape.output_shape,
-        )
+        told = self._parsed(answer, model.protocol, shape.output_shape)
         if answer.status_code >= _OK:
             raise ApiError(told["Error"]["Code"], told["Error"]["Message"], answer.status_code)
         return {name: value for name, value in told.items() if name != "ResponseMetadata"}
+
+    def _parsed(self, answer: Response, protocol: str, shape: Any) -> Fields:  # noqa: ANN401 - a shape or None, of moto's own kind
+        parts = {
+            "status_code": answer.status_code,
+            "headers": dict(answer.headers),
+            "body": answer.get_data(),
+        }
+        return dict(self._parsers.create_parser(protocol).parse(parts, shape))
 
     def forward(self, request: Request, operation: str) -> Response:
         """Let moto answer a request as it came."""

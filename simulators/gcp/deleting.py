@@ -21,6 +21,9 @@ def delete(account: Account, call: Call) -> Json:
         raise refusals.protected()
     final = _final_backup(account, instance, call)
     retained = bool(instance.settings.get("retainBackupsOnDelete"))
+    instance.reached = (
+        account.backends(instance.engine).window(instance.server) if retained else None
+    )
     durations, before = account.estate.durations, instance.state
     plan = Plan(
         "DELETE",
@@ -93,6 +96,7 @@ def _forget(account: Account, instance: Instance, final: Backup | None, *, retai
 
 def _give_up(instance: Instance, before: str, final: Backup | None) -> None:
     instance.become(before)
+    instance.reached = None
     if final is not None:
         final.state = "FAILED"
 

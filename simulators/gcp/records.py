@@ -40,6 +40,8 @@ class Instance:
     logged_since: datetime | None = None
     """When recovery to a time was turned on, where that was after the creation."""
     deleted_at: datetime | None = None
+    reached: tuple[datetime, datetime] | None = None
+    """From when to when it could be recovered when it was deleted: its log goes no further."""
 
     def become(self, state: str) -> None:
         """Change to another state of its own."""

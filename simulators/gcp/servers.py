@@ -99,7 +99,7 @@ def window(account: Account, instance: Instance) -> tuple[datetime, datetime]:
     """Return from when to when an instance can be recovered, or refuse."""
     if not recovers_to_a_time(instance.fields):
         raise refusals.invalid("Point-in-time recovery is not enabled for the instance")
-    found = account.backends(instance.engine).window(instance.server)
+    found = instance.reached or account.backends(instance.engine).window(instance.server)
     if found is None:
         raise refusals.no_backup()
     days = instance.settings["backupConfiguration"].get("transactionLogRetentionDays", 7)

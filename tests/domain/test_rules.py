@@ -16,7 +16,8 @@ from domain.clock import (
     rest_at,
 )
 from domain.errors import RecoveryPointUnreachableError, concrete_errors
-from domain.recovery import RecoveryWindow, require_reachable
+from domain.reach import require_reachable
+from domain.recovery import RecoveryWindow
 from domain.resources import SqlCheck
 from domain.values import parse_span, show_span
 

@@ -3,8 +3,10 @@
 import os
 import ssl
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,14 @@ class MysqlGround:
         """Return a connection as the application would make it."""
         host, port = self.backends.address(server) or ("127.0.0.1", 1)
         trust = ssl.create_default_context(cafile=self.certificates.authority)
-        found = {"user": MASTER.user, "password": MASTER.password.encode(), "database": "shop"}
-        return pymysql.connect(
-            host=host, port=port, ssl=trust, autocommit=True, **{**found, **login}
-        )
+        found: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "user": MASTER.user,
+            "password": MASTER.password.encode(),
+            "database": MASTER.database,
+        }
+        return pymysql.connect(ssl=trust, autocommit=True, **{**found, **login})
 
     def sql(self, server: str, *statements: str, **login: Any) -> tuple[tuple[Any, ...], ...]:
         """Run statements and return the rows of the last."""
@@ -66,6 +72,10 @@ class MysqlGround:
                 cursor.execute(statement)
             found: tuple[tuple[Any, ...], ...] = cursor.fetchall()
             return found
+
+    def rows(self, server: str, table: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a table in the order of its first column."""
+        return list(self.sql(server, f"select * from {table} order by 1"))
 
     def administer(self, server: str, *statements: str) -> None:
         """Run statements as nobody can who comes by the network."""
@@ -81,6 +91,14 @@ class MysqlGround:
                     held.cursor().execute(statement)
         finally:
             os.close(folder)
+
+
+def later() -> datetime:
+    """Return a moment that no commit of before or after can be mistaken for."""
+    time.sleep(0.05)
+    found = datetime.now(UTC)
+    time.sleep(0.05)
+    return found
 
 
 @contextmanager

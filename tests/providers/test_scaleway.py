@@ -1,49 +1,37 @@
-"""What is particular to Scaleway: names that are not unique, endpoints that move, copied tags.
+"""What is particular to Scaleway: names that are not unique, tags that are copied, open copies.
 
 The whole contract runs once more here, on an account whose copies carry their source's tags.
 """
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from domain.checks import Verdict
-from domain.errors import (
-    NotYetError,
-    ProviderUnavailableError,
-    RecoveryError,
-    UnsupportedResourceError,
-)
-from domain.recovery import RestoredResource, TargetKind
+from domain.errors import ProviderUnavailableError, UnsupportedResourceError
 from domain.resources import Mode
-from providers.managed.names import RUN, SELF, name_of, old_name_of
+from providers.managed.names import RUN, SELF, name_of
 from simulators.faults import Refusal
-from simulators.scaleway.endpoints import PRIVATE_NETWORK, connect, open_endpoint
-from simulators.scaleway.plane import ScalewayPlane
-from simulators.scaleway.refusals import ApiError
-from simulators.scaleway.routes import HANDLERS
-from simulators.scaleway.seeding import PRIVATE_NETWORK_ID
-from simulators.scaleway.shapes import LOAD_BALANCER, Instance
+from simulators.scaleway.shapes import LOAD_BALANCER, PRIVATE_NETWORK
+from tests.providers import scaleway_stand
 from tests.providers import test_cloud_contract as contract
-from tests.providers.clouds import SCALEWAY, Stand, stand_of
-from tests.simulators.scripted import scripted_estate
-from tests.station import Notes, no_progress
+from tests.providers.clouds import Stand
+from tests.providers.scaleway_stand import (
+    MINUTES,
+    PRIVATE,
+    PUBLIC,
+    changes,
+    copied,
+    kinds,
+    plane,
+    promoted,
+    records,
+)
 
-PUBLIC: dict[str, Any] = {LOAD_BALANCER: {}}
-PRIVATE: dict[str, Any] = {PRIVATE_NETWORK: {"private_network_id": PRIVATE_NETWORK_ID}}
-MINUTES = timedelta(minutes=1)
+empty, plain = scaleway_stand.empty, scaleway_stand.plain
 key, a_point, in_time = contract.key, contract.a_point, contract.in_time
 globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Stand]:
-    with stand_of(SCALEWAY, scripted_estate(), tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -51,76 +39,10 @@ def stand(empty: Stand) -> Stand:
     """Hold an account with one database that was cut over to once, and copies with its tags."""
     empty.seed()
     orders = records(empty)["orders"]
-    own = (f"{SELF}={orders.id}", "refloat-run=0", "refloat-serves=orders", "refloat-kept=orders")
+    own = (f"{SELF}={orders.id}", "refloat-run=0", "refloat-serves=orders", "refloat-since=x")
     orders.tags.write(timedelta.min, ("environment=production", "critical", *own))
     plane(empty).account.tags_restored = True
     return empty
-
-
-@pytest.fixture(params=(False, True))
-def plain(request: pytest.FixtureRequest, empty: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """Hold an account with one database; names are unique in it, or not."""
-    empty.seed(tags=("environment=production", "critical"))
-    for call, field in (
-        ("UpdateInstance", "name"),
-        ("CreateInstanceFromSnapshot", "instance_name"),
-    ):
-        if request.param:
-            monkeypatch.setitem(HANDLERS, call, unique(call, field))  # type: ignore[arg-type]
-    return empty
-
-
-def unique(call: str, field: str) -> Any:
-    """Return a call's handler that takes no name twice."""
-    carry_out = HANDLERS[call]
-
-    def handle(account: Any, asked: Any) -> Any:
-        others = {one.name for one in account.instances.values()}
-        others -= {
-            account.instances[known].name for known in [asked.ids.get("instance_id")] if known
-        }
-        if asked.body.get(field) in others:
-            raise ApiError(409, "already_exists", "name")
-        return carry_out(account, asked)
-
-    return handle
-
-
-def plane(stand: Stand) -> ScalewayPlane:
-    return cast("ScalewayPlane", stand.plane)
-
-
-def records(stand: Stand) -> dict[str, Instance]:
-    """Return the account's own records by name, those being deleted left out."""
-    plane(stand).account.settle()
-    everything = plane(stand).account.instances.values()
-    return {one.name: one for one in everything if not one.doing or one.doing.status != "deleting"}
-
-
-def kinds(stand: Stand, name: str) -> dict[str, int]:
-    return {one.kind: one.port for one in plane(stand).account.addresses(records(stand)[name])}
-
-
-def give(stand: Stand, name: str, spec: dict[str, Any]) -> None:
-    account = plane(stand).account
-    connect(account, open_endpoint(account, records(stand)[name], spec))
-
-
-def changes(stand: Stand) -> list[str]:
-    return [
-        one.operation for one in stand.wire.calls if not one.operation.startswith(("Get", "List"))
-    ]
-
-
-def promoted(stand: Stand, restored: RestoredResource) -> Any:
-    cutover = stand.provider.cutover
-    return stand.settle(lambda: cutover.promote(stand.resource, restored.handle))
-
-
-def copied(stand: Stand) -> RestoredResource:
-    restored = stand.restore(a_point(stand), key())
-    stand.carry_over(restored)
-    return restored
 
 
 def test_a_double_that_a_late_list_hid_is_deleted(stand: Stand) -> None:
@@ -196,6 +118,7 @@ def test_tags_of_ours_that_came_with_the_data_are_not_believed(stand: Stand) -> 
 def test_a_copy_of_a_private_database_is_shut_before_anything_else(plain: Stand) -> None:
     restored = plain.restore(a_point(plain), key(), Mode.DRILL)
     assert set(kinds(plain, restored.handle.server)) == {LOAD_BALANCER}
+    assert records(plain)[restored.handle.server].high_availability == "multiple_zone"
     plain.wire.calls.clear()
 
     plain.carry_over(restored, Mode.DRILL)
@@ -243,123 +166,6 @@ def test_a_worker_reaches_a_copy_in_its_private_network(plain: Stand) -> None:
 
     assert found is not None
     assert found.port == kinds(plain, restored.handle.server)[PRIVATE_NETWORK]
-
-
-@pytest.mark.parametrize("specs", [(PRIVATE,), (PUBLIC,), (PRIVATE, PUBLIC)])
-def test_endpoints_keep_their_ports_when_they_move_and_when_they_go_back(
-    empty: Stand, specs: tuple[dict[str, Any], ...]
-) -> None:
-    empty.seed(endpoints=specs)
-    before = kinds(empty, "orders")
-    restored = copied(empty)
-
-    moved = promoted(empty, restored)
-    after, aside = (
-        kinds(empty, "orders"),
-        kinds(empty, old_name_of(restored.handle.run_id, "orders")),
-    )
-    empty.settle(lambda: empty.provider.cutover.demote(empty.resource, restored.handle))
-
-    assert (after, aside) == (before, {})
-    assert moved.address == f"127.0.0.1:{before.get(PRIVATE_NETWORK, before.get(LOAD_BALANCER))}"
-    assert "certificate" in " ".join(moved.notes)
-    assert kinds(empty, "orders") == before
-    assert restored.handle.server in records(empty)
-    assert not [tag for tag in records(empty)["orders"].tags.versions[-1][1] if "refloat" in tag]
-
-
-def test_a_private_path_is_never_public_after_a_cutover_and_its_undoing(plain: Stand) -> None:
-    restored = plain.restore(a_point(plain), key())  # not carried over: its own endpoint is public
-
-    promoted(plain, restored)
-    assert set(kinds(plain, "orders")) == {PRIVATE_NETWORK}
-    plain.settle(lambda: plain.provider.cutover.demote(plain.resource, restored.handle))
-
-    assert set(kinds(plain, "orders")) == {PRIVATE_NETWORK}
-
-
-@pytest.mark.parametrize("calls", range(1, 12))
-def test_a_cutover_goes_on_from_wherever_it_stopped(plain: Stand, calls: int) -> None:
-    restored, before = copied(plain), kinds(plain, "orders")
-    plain.estate.faults.lag = 2 * MINUTES
-    plain.estate.clock.move(3 * MINUTES)
-    for _ in range(calls):
-        try:
-            plain.provider.cutover.promote(plain.resource, restored.handle)
-            break
-        except RecoveryError:
-            assert plain.account.current(plain.resource) is not None
-            plain.estate.clock.move(timedelta(seconds=20))
-    plain.connect()
-
-    moved = promoted(plain, restored)
-
-    current = plain.account.current(plain.resource)
-    assert current is not None
-    assert current.id == restored.handle.id
-    assert (kinds(plain, "orders"), moved.fenced) == (before, True)
-
-
-@pytest.mark.parametrize("state", ["error", "disk_full", "locked"])
-def test_a_broken_old_instance_keeps_its_endpoint_and_the_new_one_serves(
-    plain: Stand, state: str
-) -> None:
-    restored = copied(plain)
-    old = records(plain)["orders"].id
-    own = kinds(plain, restored.handle.server)
-    plain.plane.force(old, state)
-
-    moved = promoted(plain, restored)
-
-    now = plain.account.current(plain.resource)
-    assert now is not None
-    assert now.id == restored.handle.id
-    assert moved.address == f"127.0.0.1:{own[PRIVATE_NETWORK]}"
-    assert f"is {state}" in " ".join(moved.notes)
-    assert "delete it yourself" in " ".join(moved.notes)
-    plain.settle(lambda: plain.provider.cutover.demote(plain.resource, restored.handle))
-    back = plain.account.current(plain.resource)
-    assert back is not None
-    assert back.id == old
-
-
-def test_an_old_instance_that_breaks_halfway_leaves_the_new_one_reachable(plain: Stand) -> None:
-    restored = copied(plain)
-    old = records(plain)["orders"].id
-    while kinds(plain, restored.handle.server):
-        with pytest.raises(RecoveryError):
-            plain.provider.cutover.promote(plain.resource, restored.handle)
-        plain.estate.clock.move(timedelta(seconds=20))
-    plain.plane.force(old, "error")
-
-    moved = promoted(plain, restored)
-
-    assert moved.address == f"127.0.0.1:{kinds(plain, 'orders')[PRIVATE_NETWORK]}"
-
-
-def test_a_deleted_old_instance_leaves_the_new_ones_own_address(plain: Stand) -> None:
-    point = a_point(plain)
-    plain.settle(lambda: contract._deleted(plain, "orders"))
-    restored = plain.restore(point, key())
-
-    moved = promoted(plain, restored)
-
-    assert moved.server is None
-    assert "consumers are pointed to the new one" in " ".join(moved.notes)
-    assert set(plain.instances()) == {"orders"}
-
-
-def test_a_release_keeps_a_last_snapshot(plain: Stand) -> None:
-    restored = copied(plain)
-    promoted(plain, restored)
-
-    plain.settle(lambda: plain.provider.cutover.release(plain.resource, Notes()))
-
-    last = f"{old_name_of(restored.handle.run_id, 'orders')}-last"
-    kept = {
-        one.name: one for one in plain.account.backups.all("orders", plain.instances()["orders"])
-    }
-    assert kept[last].usable
 
 
 def test_snapshots_of_a_namesake_are_not_ours(empty: Stand) -> None:
@@ -456,7 +262,7 @@ def test_what_stands_in_the_way_is_found_before_anything_is_made(
 
 def test_without_a_file_each_instance_proves_itself_with_its_own_certificate(plain: Stand) -> None:
     entry = plain.catalog.providers["cloud"].model_copy(update={"ca": None})
-    plain.catalog.providers["cloud"] = entry
+    plain.catalog = plain.catalog.model_copy(update={"providers": {"cloud": entry}})
     plain.connect()
 
     everything = plain.account.instances.all()
@@ -477,3 +283,13 @@ def test_a_logs_policy_without_a_limit_is_carried_over_too(empty: Stand) -> None
     told = json.loads(empty.instances()[restored.handle.server].settings["logs policy"])
     assert told == {"max_age_retention": 0, "total_disk_retention": 5_000_000_000}
     assert name_of(restored.handle.run_id, "orders") in records(empty)
+
+
+def test_a_snapshot_that_is_renamed_later_does_not_become_the_newest(plain: Stand) -> None:
+    newest = a_point(plain).snapshot_id
+    everything = plane(plain).account.snapshots.values()
+    oldest = min(everything, key=lambda one: one.created_at)
+    oldest.created_at -= timedelta(days=1)
+    oldest.updated_at = datetime.now(UTC)
+
+    assert a_point(plain).snapshot_id == newest != oldest.id

@@ -1,28 +1,19 @@
 """Real MariaDB servers behind simulated instances: restored to the second, adopted, never left over."""
 
-import os
-import pwd
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import psutil
 import pymysql
 import pytest
 
-from domain.errors import AccessDeniedError, ServerFailedError
+from domain.errors import ServerFailedError
 from simulators import mysql_programs
-from simulators.mysql import MysqlBackends
 from simulators.mysql_log import LogWatch, Position, transactions
-from tests.providers.mysql_ground import MASTER, MysqlGround, mysql_ground
-from tests.station import wait_for
+from tests.providers.mysql_ground import MASTER, MysqlGround, later, mysql_ground
 
 SECOND = timedelta(seconds=1)
 ROOT = Path(__file__).parents[2]
@@ -74,18 +65,6 @@ def _numbers(ground: MysqlGround, server: str) -> set[int]:
     return {number for (number,) in ground.sql(server, "select n from written")}
 
 
-def _rows(ground: MysqlGround, server: str, table: str) -> list[Any]:
-    return list(ground.sql(server, f"select * from {table} order by 1"))
-
-
-def _now() -> datetime:
-    """Return a moment after which nothing that was committed so far can be stamped."""
-    time.sleep(0.05)
-    found = datetime.now(UTC)
-    time.sleep(0.05)
-    return found
-
-
 def test_a_restore_to_a_second_holds_every_commit_before_it_and_none_after(
     ground: MysqlGround,
 ) -> None:
@@ -114,7 +93,7 @@ def test_everything_that_is_in_the_log_comes_back(ground: MysqlGround) -> None:
         "all",
         "create table a (n int primary key, t longtext) engine=innodb",
         "create table b (n int) engine=myisam",
-        "insert into a values (1, repeat('ü', 3000000))",
+        "insert into a values (1, repeat('ü', 300000))",
         "insert into b values (1)",
         "flush binary logs",
         "create user late@'%' identified by 'late'",
@@ -124,26 +103,26 @@ def test_everything_that_is_in_the_log_comes_back(ground: MysqlGround) -> None:
         "alter table a add column more json",
         "update a set more = '{}'",
     )
-    before = _now()
+    before = later()
     with ground.connect("all") as held, held.cursor() as cursor:
         held.begin()
         cursor.execute("insert into a (n) values (2)")
         cursor.execute("insert into b values (3)")
-        middle = _now()  # the engine without transactions keeps its row at once
+        middle = later()  # the engine without transactions keeps its row at once
         held.commit()
         held.begin()
         cursor.execute("delete from a")
         held.rollback()
-    cleared = _now()
+    cleared = later()
     ground.sql("all", "set timestamp = 1000000000", "truncate a", "drop user late")
 
     for server, moment in {"all-1": before, "all-2": middle, "all-3": cleared}.items():
         ground.backends.restore("all", server, moment)
-    assert ground.sql("all-1", "select n, char_length(t), more from a") == ((1, 3000000, "{}"),)
-    assert _rows(ground, "all-1", "b") == [(1,), (2,)]
-    assert [row[0] for row in _rows(ground, "all-2", "a")] == [1]
-    assert _rows(ground, "all-2", "b") == [(1,), (2,), (3,)]
-    assert [row[0] for row in _rows(ground, "all-3", "a")] == [1, 2]
+    assert ground.sql("all-1", "select n, char_length(t), more from a") == ((1, 300000, "{}"),)
+    assert ground.rows("all-1", "b") == [(1,), (2,)]
+    assert [row[0] for row in ground.rows("all-2", "a")] == [1]
+    assert ground.rows("all-2", "b") == [(1,), (2,), (3,)]
+    assert [row[0] for row in ground.rows("all-3", "a")] == [1, 2]
     login = {"user": "late", "password": "late"}
     assert ground.sql("all-3", "select count(*) from a", **login) == ((2,),)
     for server in ("all", "all-1", "all-2", "all-3"):
@@ -156,7 +135,7 @@ def test_a_copy_is_restorable_itself_and_a_removed_source_only_where_kept(
     backends = ground.backends
     ground.create("first")
     ground.sql("first", "create table t (n int)", "insert into t values (1)")
-    kept = _now()
+    kept = later()
     ground.sql("first", "insert into t values (2)")
     backends.remove("first", retain=True)
     assert backends.address("first") is None
@@ -165,10 +144,10 @@ def test_a_copy_is_restorable_itself_and_a_removed_source_only_where_kept(
 
     backends.restore("first", "second", kept)
     ground.sql("second", "insert into t values (3)")
-    backends.restore("second", "third", _now())
-    assert _rows(ground, "third", "t") == [(1,), (3,)]
+    backends.restore("second", "third", later())
+    assert ground.rows("third", "t") == [(1,), (3,)]
     backends.restore("first", "fourth", closes)
-    assert _rows(ground, "fourth", "t") == [(1,), (2,)]
+    assert ground.rows("fourth", "t") == [(1,), (2,)]
     for server in ("first", "second", "third", "fourth"):
         backends.remove(server, retain=False)
         backends.remove(server, retain=False)
@@ -228,10 +207,10 @@ def test_a_stopped_server_keeps_its_data_and_its_log_goes_on(ground: MysqlGround
     assert backends.address("sleeper") is None
     backends.start("sleeper")
     ground.sql("sleeper", "insert into t values (2)")
-    between = _now()
+    between = later()
     ground.sql("sleeper", "insert into t values (3)")
     backends.restore("sleeper", "copy", between)
-    assert _rows(ground, "copy", "t") == [(1,), (2,)]
+    assert ground.rows("copy", "t") == [(1,), (2,)]
     for server in ("sleeper", "copy"):
         backends.remove(server, retain=False)
 
@@ -253,86 +232,6 @@ def test_the_network_gets_nothing_without_tls_and_no_administrator(ground: Mysql
     ground.backends.remove("guarded", retain=False)
 
 
-_ABANDON = """
-import codecs, os, sys
-from pathlib import Path
-from simulators.mysql import MysqlBackends
-from tests.providers.mysql_ground import MASTER
-root, front = Path(sys.argv[1]), Path(sys.argv[2])
-if len(sys.argv) > 4:
-    codecs.lookup("ascii"), codecs.lookup("idna")  # found late, out of reach for others
-    os.setgroups([]), os.setgid(int(sys.argv[4])), os.setuid(int(sys.argv[4]))
-backends = MysqlBackends(root, (front / "server.pem", front / "server.key"))
-backends.create(sys.argv[3], version="8.0", master=MASTER)
-print("ready", flush=True)
-sys.stdin.read()
-backends.close()
-"""
-
-
-@contextmanager
-def _other(root: Path, front: Path, *more: str) -> Iterator["subprocess.Popen[str]"]:
-    """Hold another process that keeps servers, once it does."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _ABANDON, str(root), str(front), *more],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
-        yield other
-
-
-def _servers_under(root: Path) -> list[int]:
-    """Return the processes of servers under a folder."""
-    return [
-        one.pid
-        for one in psutil.process_iter(["cmdline"])
-        if any(str(root) in word for word in one.info["cmdline"] or ())
-        and one.name().startswith("mariadb")
-    ]
-
-
-def test_servers_of_a_killed_simulator_are_adopted_with_what_they_took_meanwhile(
-    ground: MysqlGround,
-) -> None:
-    ground.backends.close()
-    root = ground.root / "mysql"
-    with _other(root, ground.root / "front", "orphan") as other:
-        other.kill()
-    (running,) = _servers_under(root)
-    stray = root / "servers" / "half"
-    (stray / "data").mkdir(parents=True)
-    port = ground.backends._servers  # the object that was closed knows nothing of the server
-    assert "orphan" not in port
-
-    found = MysqlBackends(
-        root, (ground.root / "front/server.pem", ground.root / "front/server.key")
-    )
-    ground.backends = found
-    assert _servers_under(root) == [running]
-    assert not stray.exists()
-    ground.sql("orphan", "create table t (n int)", "insert into t values (1)")
-    between = _now()
-    ground.sql("orphan", "insert into t values (2)")
-    found.restore("orphan", "copy", between)
-    assert _rows(ground, "copy", "t") == [(1,)]
-
-    with pytest.raises(ServerFailedError, match="another process"):
-        MysqlBackends(root, (Path("cert"), Path("key")))
-    found.close()
-    assert _servers_under(root) == []
-    ground.backends = MysqlBackends(
-        root, (ground.root / "front/server.pem", ground.root / "front/server.key")
-    )
-    assert _rows(ground, "orphan", "t") == [(1,), (2,)]
-    assert ground.backends.window("copy") is not None
-    for server in ("orphan", "copy"):
-        ground.backends.remove(server, retain=False)
-
-
 def test_commits_that_nobody_watched_are_placed_by_their_own_second(ground: MysqlGround) -> None:
     ground.create("unwatched")
     server = ground.backends._servers["unwatched"]
@@ -347,7 +246,7 @@ def test_commits_that_nobody_watched_are_placed_by_their_own_second(ground: Mysq
     ground.backends._watcher.follow("unwatched", server.watch)
     for number, moment in enumerate(moments):
         ground.backends.restore("unwatched", f"seen-{number}", moment)
-        assert _rows(ground, f"seen-{number}", "t") == [(n,) for n in range(number + 1)]
+        assert ground.rows(f"seen-{number}", "t") == [(n,) for n in range(number + 1)]
         ground.backends.remove(f"seen-{number}", retain=False)
     ground.backends.remove("unwatched", retain=False)
 
@@ -390,44 +289,4 @@ def test_a_failed_restore_leaves_nothing(
     with pytest.raises(ServerFailedError, match="exists already"):
         ground.backends.restore("source", "new", None)
     for server in ("source", "new"):
-        ground.backends.remove(server, retain=False)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_an_ordinary_user_keeps_servers_of_its_own(ground: MysqlGround) -> None:
-    nobody = pwd.getpwnam("nobody")
-    home = ground.root / "nobody"
-    home.mkdir()
-    for name in ("server.pem", "server.key"):
-        (home / name).write_bytes((ground.root / "front" / name).read_bytes())
-    for path in (home, *home.iterdir()):
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    with _other(home / "mysql", home, "own", str(nobody.pw_uid)) as other:
-        (pid,) = _servers_under(home)
-        assert psutil.Process(pid).uids().real == nobody.pw_uid
-        assert other.stdin is not None
-        other.stdin.close()
-        assert other.wait(20) == 0
-    wait_for("its servers to be gone", lambda: not _servers_under(home))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user reaches its own folders")
-def test_a_folder_that_the_servers_account_cannot_reach_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    backends = MysqlBackends(tmp_path / "mysql", (Path("cert"), Path("key")))
-    with pytest.raises(AccessDeniedError, match="cannot reach"):
-        backends.create("one", version="8.0", master=MASTER)
-    backends.close()
-
-
-def test_a_server_that_stops_by_itself_has_no_address(ground: MysqlGround) -> None:
-    ground.create("dying")
-    (pid,) = _servers_under(ground.root / "mysql" / "servers" / "dying")
-    ground.sql("dying", "create table t (n int)", "insert into t values (1)")
-    os.kill(pid, signal.SIGKILL)
-    wait_for("it to be gone", lambda: ground.backends.address("dying") is None)
-    ground.backends.restore("dying", "risen", None)
-    ground.backends.start("dying")
-    assert _rows(ground, "dying", "t") == _rows(ground, "risen", "t") == [(1,)]
-    for server in ("dying", "risen"):
         ground.backends.remove(server, retain=False)

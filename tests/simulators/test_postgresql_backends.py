@@ -18,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 
-from domain.errors import NotYetError
+from domain.errors import NotYetError, RecoveryError
 from simulators.backends import Master
 from simulators.postgresql import PostgresqlBackends
 from tests.station import wait_for
@@ -274,19 +274,22 @@ def test_a_stopped_server_stays_stopped_and_can_be_restored_from(
     assert newest in orders(backends, "dream")
     backends.take("sleeper", "asleep")
     assert backends.address("sleeper") is None
+    asleep = backends.window("sleeper")
     backends.start("sleeper")
     assert newest in orders(backends, "sleeper")
     assert order(backends, "sleeper") in orders(backends, "sleeper")
+    backends.stop("sleeper")
+    again = backends.window("sleeper")
+    assert asleep is not None
+    assert again is not None
+    assert moment < asleep[1] < again[1]
 
 
 def test_a_server_that_was_killed_comes_back_with_its_archive(
     backends: PostgresqlBackends,
 ) -> None:
     backends.restore("shop", "killed", None)
-    [(pid,)] = sql(backends, "killed", "select pg_backend_pid()")
-    server = wait_for("its end", lambda: psutil.Process(server_of(backends, "killed")))
-    assert server.pid != pid
-    server.kill()
+    psutil.Process(server_of(backends, "killed")).kill()
 
     def answers() -> bool:
         try:
@@ -332,6 +335,33 @@ def test_servers_snapshots_and_archives_outlive_the_process(root: Path) -> None:
         assert orders(second, "back") == {left}
         second.restore("runs", "now", now())
         assert newest in orders(second, "now")
+
+
+def test_a_server_that_is_removed_while_it_is_made_is_gone_in_the_end(
+    backends: PostgresqlBackends, root: Path
+) -> None:
+    making = threading.Thread(target=backends.restore, args=("shop", "unwanted", None))
+    making.start()
+    wait_for("its folder", lambda: list(root.glob("shared/units/unwanted-*/unit.json")))
+    assert backends.address("unwanted") is None
+    assert backends.window("unwanted") is None
+
+    backends.remove("unwanted", retain=False)
+
+    making.join()
+    assert backends.address("unwanted") is None
+    assert not list(root.glob("shared/units/unwanted-*"))
+
+
+def test_what_fails_to_be_made_leaves_nothing(backends: PostgresqlBackends, root: Path) -> None:
+    nameless = Master(user="", password="irrelevant", database="shop")
+
+    with pytest.raises(RecoveryError):
+        backends.create("failing", version="15", master=nameless)
+
+    assert backends.address("failing") is None
+    assert not list(root.glob("shared/units/failing-*"))
+    assert not [line for line in running_in(root) if "failing-" in " ".join(line)]
 
 
 _KILLED = """
