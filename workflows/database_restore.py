@@ -197,7 +197,7 @@ class DatabaseRestoreWorkflow:
         await perform(
             RestoreActivities.keep,
             OnServer(resource=resource, handle=handle),
-            short(resource, "Keep the copy until it is released"),
+            patient(resource, "Keep the copy until it is released"),
         )
         self._undo.forget()
         why = "" if sound else "not cut over, because a check failed: "

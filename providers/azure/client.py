@@ -5,13 +5,17 @@ PostgreSQL and write their own defaults into changes, so what they lack or spoil
 newer package of each engine. Which call is whose is said here and nowhere else.
 """
 
+import io
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.paging import ItemPaged
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.rest import HttpRequest
@@ -24,8 +28,11 @@ from azure.mgmt.rdbms import mysql_flexibleservers, postgresql_flexibleservers
 from azure.mgmt.rdbms.mysql_flexibleservers import operations as mysql
 from azure.mgmt.rdbms.postgresql_flexibleservers import operations as postgresql
 
+from domain.catalog import AzureProviderEntry
 from domain.errors import ConfigurationRefusedError, CredentialsRefusedError
-from providers.azure.errors import azure_errors
+from domain.resources import Engine
+from providers.azure.errors import Quirk, azure_errors
+from providers.managed.limiter import Gate
 
 ENDPOINT = "AZURE_RESOURCE_MANAGER_ENDPOINT"
 """Environment variable with another Resource Manager, such as a stand-in or a sovereign cloud's.
@@ -38,6 +45,10 @@ AUDIENCE = "AZURE_RESOURCE_MANAGER_AUDIENCE"
 Client = TypeVar("Client")
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 CONNECTS, SECONDS = 5.0, 30.0
+NAMESPACES = {
+    Engine.POSTGRESQL: "Microsoft.DBforPostgreSQL",
+    Engine.MYSQL: "Microsoft.DBforMySQL",
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ class PostgreSql:
     backups: newer_postgresql.BackupsAutomaticAndOnDemandOperations
     virtual_endpoints: newer_postgresql.VirtualEndpointsOperations
     private_endpoints: newer_postgresql.PrivateEndpointConnectionsOperations
+    administrators: newer_postgresql.AdministratorsMicrosoftEntraOperations
+    replicas: newer_postgresql.ReplicasOperations
     capabilities: newer_postgresql.CapabilitiesByLocationOperations
     quota: newer_postgresql.QuotaUsagesOperations
 
@@ -79,6 +92,8 @@ class MySql:
     whole: newer_mysql.ServersOperations
     taking: newer_mysql.LongRunningBackupOperations
     private_endpoints: newer_mysql.PrivateEndpointConnectionsOperations
+    administrators: newer_mysql.AzureADAdministratorsOperations
+    replicas: newer_mysql.ReplicasOperations
     capabilities: newer_mysql.LocationBasedCapabilitySetOperations
 
 
@@ -121,12 +136,13 @@ class AzureDatabases:
         self.postgresql = self._postgresql()
         self.mysql = self._mysql()
 
-    def ask(self, url: str, api_version: str = "") -> Mapping[str, Any]:
+    def ask(self, url: str, api_version: str = "", filtered: str = "") -> Mapping[str, Any]:
         """Return what Resource Manager has at a path, or at a full address that it named.
 
-        For what no package of ours covers: locks, permissions, operations under way.
+        For what no package of ours covers: locks, permissions, operations under way or past.
         """
-        params = {"api-version": api_version} if api_version else {}
+        params = {"api-version": api_version, "$filter": filtered}
+        params = {name: value for name, value in params.items() if value}
         with azure_errors(f"asking Azure for {urlsplit(url).path}"):
             answer = self._newer.send_request(HttpRequest("GET", url, params=params))
             answer.raise_for_status()
@@ -149,6 +165,8 @@ class AzureDatabases:
             backups=newer.backups_automatic_and_on_demand,
             virtual_endpoints=newer.virtual_endpoints,
             private_endpoints=newer.private_endpoint_connections,
+            administrators=newer.administrators_microsoft_entra,
+            replicas=newer.replicas,
             capabilities=newer.capabilities_by_location,
             quota=newer.quota_usages,
         )
@@ -165,6 +183,8 @@ class AzureDatabases:
             whole=newer.servers,
             taking=newer.long_running_backup,
             private_endpoints=newer.private_endpoint_connections,
+            administrators=newer.azure_ad_administrators,
+            replicas=newer.replicas,
             capabilities=newer.location_based_capability_set,
         )
 
@@ -172,6 +192,74 @@ class AzureDatabases:
         made = client(self._credential, self._subscription, **self._options)
         self._clients.append(made)
         return made
+
+
+class AzureClient:
+    """The calls of one catalog entry, each at the account's pace and with its errors named.
+
+    What is sent is JSON of our own: the models of the four packages spell the same things in
+    different ways, and some write defaults beside what they are asked to send.
+    """
+
+    def __init__(self, entry: AzureProviderEntry, scale: float) -> None:
+        self.entry, self.group = entry, entry.resource_group
+        self.call = Gate(entry.calls_per_second, scale, azure_errors).call
+
+    @cached_property
+    def sdk(self) -> AzureDatabases:
+        """The packages; their first use may find that there are no credentials."""
+        return AzureDatabases(self.entry.subscription)
+
+    def of(self, engine: Engine) -> PostgreSql | MySql:
+        """Return the calls of an engine."""
+        return self.sdk.mysql if engine is Engine.MYSQL else self.sdk.postgresql
+
+    def id_of(self, name: str, engine: Engine) -> str:
+        """Return a server's resource id in one spelling: answers spell groups in many."""
+        group = f"/subscriptions/{self.entry.subscription}/resourceGroups/{self.group}"
+        return f"{group}/providers/{NAMESPACES[engine]}/flexibleServers/{name.lower()}"
+
+    def begin(
+        self, doing: str, act: Callable[..., object], *what: object, quirk: Quirk | None = None
+    ) -> str:
+        """Begin an operation in our resource group; return where Azure tells of it."""
+        begun = Begun()
+        with self.call(doing), azure_errors(doing, quirk):
+            act(self.group, *what, polling=False, raw_response_hook=begun)
+        return begun.url
+
+    def listed(self, doing: str, lists: Callable[[], Iterable[object]]) -> list[dict[str, Any]]:
+        """Return everything that a list holds, in Azure's own words; each page is a call."""
+        found: list[dict[str, Any]] = []
+        pages: Any = cast("ItemPaged[object]", lists()).by_page()
+        while True:
+            with self.call(doing):
+                found += [told(one) for one in next(pages)]
+            if not pages.continuation_token:
+                return found
+
+    def asked(self, doing: str, url: str, api_version: str, filtered: str = "") -> list[Any]:
+        """Return a list that no package of ours covers, page by page."""
+        found: list[Any] = []
+        while url:
+            with self.call(doing):
+                page = self.sdk.ask(url, api_version, filtered)
+            found += page.get("value", [])
+            url, api_version, filtered = page.get("nextLink") or "", "", ""
+        return found
+
+
+def told(model: object) -> dict[str, Any]:
+    """Return a model of any package in Azure's own words, times as text."""
+    known: Any = model
+    newer = isinstance(model, Mapping)
+    written: dict[str, Any] = known.as_dict() if newer else known.serialize(keep_readonly=True)
+    return written
+
+
+def body(wanted: Mapping[str, Any]) -> IO[bytes]:
+    """Return what to send for it, and nothing else."""
+    return io.BytesIO(json.dumps(wanted).encode())
 
 
 class NoCredential(TokenCredential):

@@ -44,6 +44,8 @@ from domain.errors import (
 
 LONGEST = 400
 """Characters kept of a message: a proxy's page is one too."""
+AGAIN = timedelta(seconds=15)
+"""How soon Azure lets itself be asked about a server that is at work; other errors pass sooner."""
 INTERNAL = "InternalServerError"
 TOO_MANY = "too many calls for the subscription; asked again more slowly"
 NO_ROOM = "no room for this size in the region or zone now; take another, or wait"
@@ -268,9 +270,12 @@ def translated(
     said = ": ".join(part for part in (", ".join(told.codes), _short(told.message)) if part)
     meaning = row.meaning.format(action=_action(told), lock=_lock(told.message))
     sentence = f"{doing}: {meaning} ({said or told.status})"
-    return (
-        ThrottledError(sentence, pace) if row.becomes is ThrottledError else row.becomes(sentence)
-    )
+    if row.becomes is ThrottledError:
+        return ThrottledError(sentence, pace)
+    error = row.becomes(sentence)
+    if isinstance(error, BusyError):
+        error.pace = AGAIN
+    return error
 
 
 def _told(error: HttpResponseError) -> Told:

@@ -15,7 +15,8 @@ from providers.scaleway.describing import kept_of
 
 LOCAL = "lssd"
 """The type of volume that has no snapshots."""
-_WAS = re.compile(r"refloat-[0-9a-f]{8}-was-(.+)")
+ASIDE = re.compile(r"refloat-[0-9a-f]{8}-was-(.+)")
+"""What an instance is called that gave its name up in a cutover."""
 
 
 class ScalewayBackups(Backups):
@@ -102,7 +103,7 @@ def _belongs(one: Snapshot, name: str, instance: Instance | None) -> bool:
     """Return whether a snapshot is of the instance, or of what its name meant before it."""
     if instance is not None and one.instance_id == instance.id:
         return True
-    was = _WAS.fullmatch(one.instance_name)
+    was = ASIDE.fullmatch(one.instance_name)
     if was is not None and was[1] == name:
         return True
     if one.instance_name != name:

@@ -24,6 +24,7 @@ from providers.managed.pacing import soon
 from providers.scaleway.client import ScalewayClient
 from providers.scaleway.databases import BROKEN, STUCK, ScalewayInstances, oldest_first
 from providers.scaleway.describing import (
+    HAD,
     PUBLIC,
     address_of,
     kind_of,
@@ -35,8 +36,6 @@ from providers.scaleway.describing import (
 )
 from providers.scaleway.settings import PUBLICLY, privately
 
-HAD = "refloat-had"
-"""Kinds of endpoints that the old instance had, written before the first one moves."""
 OLD = "refloat-old"
 """Id of the old instance, written with the name: nothing else tells one that nobody could mark."""
 NOBODY = "none"
@@ -123,7 +122,7 @@ class ScalewayTraffic(Traffic):
         had = own.get(HAD, "").split("+") if was.name == aside else kinds_of(was)
         surplus = _surplus(pair.new, kinds_of(was), had)
         if was.name == aside and HAD not in own:
-            yield f"the tags of {was.name} to show"
+            yield f"the tag {HAD} of {was.name} to show"
             return
         if was.name != aside and own.get(BY) == run_tag(pair.run_id):
             yield from self._renamed(was, aside, {HAD: _told(kinds_of(was))})
@@ -231,7 +230,7 @@ class ScalewayTraffic(Traffic):
         """Move back each kind of endpoint that the old one had and has no more."""
         had = own_of(was).get(HAD)
         if had is None:
-            yield f"the tags of {was.name} to show"
+            yield f"the tag {HAD} of {was.name} to show"
             return
         lost = set(had.split("+")) - set(kinds_of(was))
         back = [one for one in new.endpoints if kind_of(one) in lost] if new is not None else []

@@ -23,11 +23,18 @@ from domain.errors import (
 from domain.recovery import Tls
 from providers.managed.driver import Instances
 from providers.managed.model import Instance, Order, State
-from providers.managed.names import RUN
+from providers.managed.names import RUN, SUPERSEDED
 from providers.managed.pacing import soon
-from providers.scaleway.backups import LOCAL, ScalewayBackups
+from providers.scaleway.backups import ASIDE, LOCAL, ScalewayBackups
 from providers.scaleway.client import PAGE, ScalewayClient
-from providers.scaleway.describing import instance_of, own_of, state_of, tags_with, users_of
+from providers.scaleway.describing import (
+    HAD,
+    instance_of,
+    own_of,
+    state_of,
+    tags_with,
+    users_of,
+)
 
 BROKEN = {State.FAILED, State.NEEDS_ACTION}
 STUCK = (ServerFailedError, KeyUnavailableError, ConfigurationRefusedError)
@@ -175,6 +182,9 @@ class ScalewayInstances(Instances):
         found = self.told(instance.id)
         if found is None:
             raise ResourceMissingError(f"{instance.name}: it is gone")
+        if SUPERSEDED in tags and ASIDE.fullmatch(found.name) and HAD not in own_of(found):
+            # written with the name: to write what is not read yet would lose it for good
+            raise soon(f"the tag {HAD} of {found.name} to show", self._scale)
         wanted = tags_with(found, tags)
         if sorted(wanted) == sorted(found.tags):
             return

@@ -34,6 +34,8 @@ Rules: TypeAlias = Callable[[], Sequence[ACLRule]]
 PUBLIC = "load_balancer"
 PRIVATE = "private_network"
 ACCESS = "access rules"
+HAD = "refloat-had"
+"""Kinds of endpoints that an instance had before a cutover, written with its name aside."""
 _OURS = "refloat-"
 _STATES = {
     "ready": State.READY,

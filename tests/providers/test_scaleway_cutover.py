@@ -1,5 +1,7 @@
 """Scaleway's cutover: endpoints and names change hands, from wherever a crash left them."""
 
+import contextlib
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -79,6 +81,33 @@ def test_a_cutover_goes_on_from_wherever_it_stopped(plain: Stand, calls: int) ->
     assert current is not None
     assert current.id == restored.handle.id
     assert (kinds(plain, "orders"), moved.fenced) == (before, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cutover_and_its_undoing_survive_lost_answers_and_late_tags(
+    empty: Stand, seed: int
+) -> None:
+    chance = random.Random(seed)
+    empty.seed(endpoints=(PRIVATE, PUBLIC))
+    restored, before = copied(empty), kinds(empty, "orders")
+    empty.estate.clock.move(5 * MINUTES)
+    empty.estate.faults.lag = 2 * MINUTES
+    cutover = empty.provider.cutover
+    for act in (cutover.promote, cutover.demote, cutover.promote):
+        for _ in range(chance.randrange(15)):
+            for call in ("UpdateInstance", "MigrateEndpoint", "DeleteEndpoint"):
+                empty.estate.faults.lose_reply(call, chance.random() < 0.2)
+            with contextlib.suppress(RecoveryError):
+                act(empty.resource, restored.handle)
+            empty.estate.clock.move(timedelta(seconds=chance.randrange(5, 70)))
+
+    promoted(empty, restored)
+    assert kinds(empty, "orders") == before
+    empty.estate.clock.move(5 * MINUTES)
+    empty.settle(lambda: cutover.demote(empty.resource, restored.handle))
+
+    assert kinds(empty, "orders") == before
+    assert restored.handle.server in records(empty)
 
 
 @pytest.mark.parametrize("state", ["error", "disk_full", "locked"])
