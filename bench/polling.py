@@ -157,4 +157,6 @@ def _told(row: Noticed) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_main()))
+    code = asyncio.run(_main())
+    sys.stdout.flush()
+    os._exit(code)  # the SDK's core may crash when the interpreter ends; the work is done by now

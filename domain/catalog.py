@@ -91,7 +91,6 @@ class AzureProviderEntry(CloudEntry):
     kind: Literal["azure"]
     subscription: str
     resource_group: str
-    calls_per_second: float = Field(default=1.0, gt=0)
 
 
 class ScalewayProviderEntry(CloudEntry):

@@ -37,12 +37,16 @@ NAMES = {
     "azure": "Azure Database",
     "scaleway": "Scaleway Managed Database",
 }
-_ENTRIES = {
-    "aws": 'kind: aws, region: eu-west-1, account: "123456789012"',
-    "gcp": "kind: gcp, region: europe-west9, project: sandbox",
-    "azure": "kind: azure, region: francecentral, resource_group: sandbox, "
-    'subscription: "00000000-0000-0000-0000-000000000001"',
-    "scaleway": f'kind: scaleway, region: fr-par, project: "{PROJECT}"',
+ENTRIES: Mapping[str, Mapping[str, str]] = {
+    "aws": {"kind": "aws", "region": "eu-west-1", "account": "123456789012"},
+    "gcp": {"kind": "gcp", "region": "europe-west9", "project": "sandbox"},
+    "azure": {
+        "kind": "azure",
+        "region": "francecentral",
+        "resource_group": "sandbox",
+        "subscription": "00000000-0000-0000-0000-000000000001",
+    },
+    "scaleway": {"kind": "scaleway", "region": "fr-par", "project": PROJECT},
 }
 _CATALOG = """\
 # Written by `refloat sandbox up --cloud {cloud}`. {name} is SIMULATED on this machine.
@@ -122,7 +126,7 @@ def _write_catalog(layout: SandboxLayout, ports: Ports) -> None:
         _CATALOG.format(
             cloud=ports.cloud,
             name=NAMES[ports.cloud],
-            entry=_ENTRIES[ports.cloud],
+            entry=", ".join(f'{key}: "{value}"' for key, value in ENTRIES[ports.cloud].items()),
             authority=_authority(layout),
             python=sys.executable,
             root=layout.root,

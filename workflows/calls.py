@@ -34,10 +34,14 @@ def queue_of(resource: ProtectedResource) -> str:
 
 
 def short(resource: ProtectedResource, summary: str) -> ActivityConfig:
-    """Return the options of a call that is over in seconds."""
+    """Return the options of a call that is over in seconds.
+
+    Its minutes are for an account whose calls wait their turn; a dead worker is noticed by its
+    heartbeat long before.
+    """
     return ActivityConfig(
         task_queue=queue_of(resource),
-        start_to_close_timeout=timedelta(seconds=60),
+        start_to_close_timeout=timedelta(minutes=3),
         schedule_to_close_timeout=timedelta(minutes=10),
         heartbeat_timeout=_BRIEFLY,
         retry_policy=_RETRY,
@@ -63,7 +67,7 @@ def polling(resource: ProtectedResource, summary: str, within: timedelta) -> Act
     """Return the options of a wait: each attempt asks once, and Temporal asks again."""
     return ActivityConfig(
         task_queue=queue_of(resource),
-        start_to_close_timeout=timedelta(seconds=15),
+        start_to_close_timeout=timedelta(seconds=60),
         schedule_to_close_timeout=within,
         heartbeat_timeout=_BRIEFLY,
         retry_policy=_POLLING,
