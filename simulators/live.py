@@ -1,4 +1,4 @@
-"""One server of a simulated cloud that runs: kept alive, its log received and sealed."""
+"""One server of a simulated cloud that runs: kept alive, its log received."""
 
 import contextlib
 import time
@@ -6,20 +6,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from domain.errors import NotYetError, ProviderUnavailableError, RecoveryError, ServerFailedError
-from domain.recovery import Progress
 from domain.resources import ProtectedResource
 from providers.local.archive import Archive
-from providers.local.backup import BackupTaker
 from providers.local.binaries import locate
 from providers.local.keeper import ServerKeeper, postmaster_of
-from providers.local.keys import backup_key
-from providers.local.receiver import Following, Receiver, Sealer
+from providers.local.receiver import Following, Receiver
 from providers.local.records import Desired, ServerRecord
 from providers.local.server_log import recent_log
 from providers.local.servers import Servers, port_in_use
 from providers.secrets.references import Secrets
 from simulators.clusters import new_port
 from simulators.reach import Reach
+from simulators.safekeeping import Safekeeping
 
 _PACE = 0.05
 _STARTS = 60.0  # seconds that a server may take to answer
@@ -27,23 +25,10 @@ _LEAVES = 5.0  # seconds that a receiver may take to connect before its server i
 _ARRIVES = 20.0  # seconds that the log may take to arrive
 
 
-def tell_nobody(_progress: Progress) -> None:
-    """Take progress and tell nobody."""
-
-
-class _Sealing(Sealer):
-    """Seals when told to, in no thread of its own."""
-
-    def seal(self) -> None:
-        """Seal what is finished."""
-        while self._seal_one():
-            pass
-
-
 class Live:
     """Keeps one server as its record says, and its archive up with it.
 
-    Calls come one at a time; the lock of the unit sees to it.
+    Calls come one at a time, but for those to `safe`; the lock of the unit sees to it.
     """
 
     def __init__(
@@ -63,7 +48,7 @@ class Live:
             binaries=locate(self._servers.layout.config, self.record.major),
             secrets=self._secrets,
         )
-        self._receiver, self._sealing = Receiver(following), _Sealing(following)
+        self._receiver, self.safe = Receiver(following), Safekeeping(following)
 
     @property
     def runs(self) -> bool:
@@ -76,12 +61,10 @@ class Live:
         self.record = self._servers.write(self.record.model_copy(update=changes))
 
     def tick(self) -> None:
-        """Bring the server, its receiver and its archive a step nearer to what they should be."""
+        """Bring the server and the receiver of its log a step nearer to what they should be."""
         self._keep()
         if self.record.desired is Desired.RUNNING and self.record.receiving and self.runs:
             self._receiver.tick()
-            with contextlib.suppress(RecoveryError):  # read too early, or cut short: again
-                self._sealing.seal()
 
     def begin(self) -> None:
         """Start the server, on another port when somebody took its own meanwhile."""
@@ -144,14 +127,7 @@ class Live:
 
     def protect(self) -> datetime:
         """Follow the log into the archive and take the base backup; return when its window opens."""
-        taker = BackupTaker(
-            server=self.record,
-            archive=self.archive,
-            connection=self._resource.connection,
-            secrets=self._secrets,
-            master=backup_key(self._resource, self._secrets),
-        )
-        opens = taker.take("base", tell_nobody).completed_at
+        opens = self.safe.back_up()
         self._await("the log of its base backup to arrive", self.archive.stretches)
         return opens
 

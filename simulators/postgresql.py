@@ -22,11 +22,11 @@ from providers.local.records import Desired
 from providers.secrets.references import Secrets
 from simulators.backends import Backends, Master
 from simulators.clusters import Shape
+from simulators.keeping import Keeping
 from simulators.live import Live
 from simulators.units import Ground, State, Unit, UnitRecord
 
 _LOG = logging.getLogger("simulators.postgresql")
-_PACE = 1.0  # seconds between two looks at every server
 _AT_ONCE = 8  # servers that are started or stopped at once
 
 
@@ -63,13 +63,12 @@ class PostgresqlBackends(Backends):
         self._snapshots: dict[str, KeptSnapshot] = {}
         self._units: dict[str, Unit] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True, name="postgresql")
+        self._keeping = Keeping(lambda: list(self._units.values()), self._tidy)
         with ExitStack() as stack:
             stack.enter_context(held(root / "backends.lock", f"the servers under {root}"))
             _make_secrets(root)
             self._adopt()
-            self._thread.start()
+            self._keeping.start()
             self._held = stack.pop_all()
 
     def _adopt(self) -> None:
@@ -103,12 +102,6 @@ class PostgresqlBackends(Backends):
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(acted, list(self._units.values())))
-
-    def _keep(self) -> None:
-        """Keep every server and archive going, until told to stop."""
-        while not self._stop.wait(_PACE):
-            for unit in list(self._units.values()):
-                unit.tick()
 
     def create(self, server: str, *, version: str, master: Master) -> None:
         """Make an empty server of the major of `version`, or of the preferred one installed."""
@@ -235,8 +228,7 @@ class PostgresqlBackends(Backends):
 
     def close(self) -> None:
         """Stop every server; the next object on this root starts those that ran."""
-        self._stop.set()
-        self._thread.join()
+        self._keeping.stop()
         self._each(_end)
         self._held.close()
 

@@ -1,6 +1,5 @@
 """One simulated server with all that is its own: a folder with its cluster and its log's archive."""
 
-import logging
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from domain.errors import RecoveryError, RecoveryPointUnreachableError
+from domain.errors import RecoveryPointUnreachableError
 from domain.recovery import RecoveryPoint, Target, TargetKind
 from domain.resources import BackupPolicy, Connection, Mode, Objectives, ProtectedResource
 from domain.values import Value
@@ -24,10 +23,10 @@ from providers.local.servers import Servers
 from providers.secrets.references import Secrets
 from simulators.backends import Master
 from simulators.clusters import ADMIN, Shape, admit, make_cluster, new_port
-from simulators.live import Live, tell_nobody
+from simulators.live import Live
 from simulators.reach import SAFE
+from simulators.safekeeping import tell_nobody
 
-_LOG = logging.getLogger("simulators.postgresql")
 _INSTANCE = "db"  # of every unit: a restore reads one unit's archive into another's folder
 _PASSWORD = "file:password"  # noqa: S105 - where it is, not what it is
 _LOOKS = 0.2  # seconds that a question waits for an act on the same server
@@ -112,7 +111,6 @@ class Unit:
         self._points = LocalPoints(self._config, ground.secrets)
         self._opens: datetime | None = None
         self._read: tuple[datetime | None, Window | None] | None = None
-        self._told = ""
 
     @property
     def ready(self) -> bool:
@@ -179,20 +177,13 @@ class Unit:
             live.begin()
 
     def tick(self) -> None:
-        """Keep the server and its archive going, unless somebody acts on them at this moment."""
-        if self.live is None or not self.lock.acquire(blocking=False):
-            return
-        told = ""
-        try:
-            if self.live is not None:
-                self.live.tick()
-        except (RecoveryError, OSError) as error:
-            told = str(error)
-        finally:
-            self.lock.release()
-        if told and told != self._told:
-            _LOG.warning("%s: %s", self.record.server, told)
-        self._told = told
+        """Keep the server and its receiver going, unless somebody acts on them at this moment."""
+        if self.live is not None and self.lock.acquire(blocking=False):
+            try:
+                if self.live is not None:
+                    self.live.tick()
+            finally:
+                self.lock.release()
 
     @contextmanager
     def reading(self) -> Iterator[None]:

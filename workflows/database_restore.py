@@ -103,10 +103,11 @@ class DatabaseRestoreWorkflow:
             restored = await self._restore(prepared)
         with self._clock.during(Phase.VERIFY):
             sound = await self._verify(prepared, restored)
+        handle = (self._results.restored or restored).handle
         if request.cuts_over and sound:
-            await self._bring_into_service(restored.handle)
+            await self._bring_into_service(handle)
         else:
-            await self._conclude_copy(restored.handle, sound=sound)
+            await self._conclude_copy(handle, sound=sound)
 
     async def _mark_what_is_left(self) -> None:
         resource = self._request.resource
@@ -165,9 +166,16 @@ class DatabaseRestoreWorkflow:
                 patient(resource, "Carry over the settings that a restore does not"),
             )
         )
+        reached = await perform(  # settings may have moved its address
+            RestoreActivities.await_restore,
+            OnServer(resource=resource, handle=restored.handle),
+            polling(resource, "Wait until the new server answers with its settings", _DAY),
+        )
+        restored = restored.model_copy(update={"handle": reached.handle})
+        self._results.restored = restored
         findings = await perform(
             VerificationActivities.verify,
-            on,
+            on.model_copy(update={"restored": restored}),
             long(resource, "Prove the point reached, the content, the pages and the checks"),
         )
         self._results.findings = tuple(findings)

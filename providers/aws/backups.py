@@ -116,6 +116,7 @@ def _kept(told: "DBSnapshotTypeDef") -> KeptBackup:
         taken_at=created,
         began_at=min(data_at, created),
         source=told.get("DBInstanceIdentifier", ""),
+        source_id=told.get("DbiResourceId", ""),
         name=told["DBSnapshotIdentifier"],
         usable=told.get("Status") == "available",
         told=told.get("Status", ""),

@@ -20,6 +20,7 @@ _LOG = "providers/Microsoft.Insights/eventtypes/management/values"
 _VERSION = "2015-04-01"
 _DELETION, _CREATION = "/flexibleservers/delete", "/flexibleservers/write"
 _FAILED, _SUCCEEDED = "failed", "succeeded"
+_HOUR = timedelta(hours=1)
 
 
 class ActivityLog:
@@ -71,9 +72,6 @@ class ActivityLog:
         )
         url = f"/subscriptions/{self._client.entry.subscription}/{_LOG}"
         return self._client.asked(doing, url, _VERSION, f"{since} and {of}")
-
-
-_HOUR = timedelta(hours=1)
 
 
 def _written(moment: datetime) -> str:

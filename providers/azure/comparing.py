@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.resources import Engine
-from providers.azure.describing import DISABLED, Told, engine_of, users_tags_of
+from providers.azure.describing import DISABLED, Told, engine_of, place, users_tags_of
 
 PREMIUM_V2 = "PremiumV2_LRS"
 _KEY_STATES = ("primaryEncryptionKeyStatus", "geoBackupEncryptionKeyStatus")
@@ -53,12 +53,14 @@ def is_true(told: object) -> bool:
 
 
 def set_parameters(configurations: Sequence[Told]) -> dict[str, str]:
-    """Return the server parameters that somebody set."""
+    """Return the server parameters that somebody set to something else than their default."""
     known = ((one["name"], one["properties"]) for one in configurations)
     return {
         name: str(told.get("value") or "")
         for name, told in known
-        if told.get("source") == "user-override" and not is_true(told.get("isReadOnly"))
+        if told.get("source") == "user-override"
+        and told.get("value") != told.get("defaultValue")
+        and not is_true(told.get("isReadOnly"))
     }
 
 
@@ -108,7 +110,7 @@ def settings_of(whole: Told, server_id: str, beside: Beside) -> dict[str, str]:
         "administrator login": properties.get("administratorLogin"),
         "encryption key": _without(properties.get("dataEncryption"), *_KEY_STATES),
         "identities": sorted((whole.get("identity") or {}).get("userAssignedIdentities") or {}),
-        "region": "".join(str(whole.get("location") or "").lower().split()),
+        "region": place(whole.get("location")),
         **_kept_and_available(properties, engine_of(server_id)),
     }
     return {name: text_of(value) for name, value in values.items()}

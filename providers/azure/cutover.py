@@ -35,16 +35,19 @@ class AzureTraffic(Traffic):
 
     def current(self, resource: ProtectedResource) -> Instance | None:
         """Return the server that was cut over to last, else the one of the catalog's name."""
-        return self._current(resource, without="")
+        return self._current(resource, frozenset())
 
-    def _current(self, resource: ProtectedResource, without: str) -> Instance | None:
-        """Return what a path means, as if one server were not there; live, since lists may be late."""
-        listed = [one for one in self._instances.all() if one.id != without]
-        self._instances.engines(resource.instance, resource.engine)
+    def _current(self, resource: ProtectedResource, without: frozenset[str]) -> Instance | None:
+        """Return what a path means, as if some servers were not there; live, as lists may be late."""
+        listed = [one for one in self._instances.all() if one.id not in without]
+        self._instances.expect(resource.instance, resource.engine)
         found = serving(listed, self._instances.find(resource.instance), resource.instance)
         if found is None or found.name == resource.instance:
             return found
-        return self._instances.find(found.name, found.id) or self._current(resource, found.id)
+        fresh = self._instances.find(found.name, found.id)
+        if fresh is None or fresh.tags.get(SERVES) != resource.instance:
+            return self._current(resource, without | {found.id})
+        return fresh
 
     def move(self, resource: ProtectedResource, old: Instance | None, new: Instance) -> Moved:
         """Move the virtual endpoint where there is one; else the consumers go to the new address."""
@@ -73,6 +76,7 @@ class AzureTraffic(Traffic):
             return
         if SERVES in new.tags:
             self._instances.tag(new, {SERVES: "", SINCE: ""})
+            raise self._wait(f"{new.name} to show that it serves {resource.path} no longer")
         if name := new.tags.get(ENDPOINT):
             self._give_back(resource, new, name)
 
@@ -82,7 +86,7 @@ class AzureTraffic(Traffic):
             if name in self._endpoints(new):
                 self._remove(new, name)
             self._make(old, name)
-        self._instances.tag(new, {SERVES: "", SINCE: "", ENDPOINT: ""})
+        self._instances.tag(new, {ENDPOINT: ""})
 
     def _superseded_by(self, resource: ProtectedResource, new: Instance) -> Instance | None:
         """Return the server that the run of a new one superseded, or was about to."""
@@ -94,7 +98,7 @@ class AzureTraffic(Traffic):
         found = next((one for one in marked if one.id != new.id), None)
         if found is not None:
             return self._instances.find(found.name, found.id)
-        return self._current(resource, without=new.id)
+        return self._current(resource, frozenset((new.id,)))
 
     def _endpoint_of(self, server: Instance) -> str:
         """Return the name of a server's virtual endpoint, or an empty one."""
@@ -147,8 +151,9 @@ def _notes(old: Instance | None) -> Iterator[str]:
     """Yield what to know of the server that a path meant before."""
     if old is None:
         return
-    yield f"the old address {old.host}:{old.port} answers until the release, read-only where fenced"
-    if SUPERSEDED not in old.tags and old.state in STUCK:
+    if old.state not in STUCK:
+        yield f"{old.host}:{old.port} still answers until the release, read-only where it is fenced"
+    elif SUPERSEDED not in old.tags:
         yield (
             f"{old.name} is {old.told!r} and took no tag, so the release does not find it: delete it "
             "yourself"

@@ -10,7 +10,6 @@ from domain.errors import (
     BusyError,
     KeyUnavailableError,
     NameTakenError,
-    PermanentError,
     PointRefusedError,
     RecoveryError,
     ResourceMissingError,
@@ -69,8 +68,12 @@ class AzureInstances(Instances):
 
     def engines(self, name: str, first: Engine = Engine.POSTGRESQL) -> Sequence[Engine]:
         """Return the engines, the one first that had the name when it was asked for last."""
-        likely = self._engines.setdefault(name, first)
+        likely = self._engines.get(name, first)
         return sorted(Engine, key=lambda engine: engine is not likely)
+
+    def expect(self, name: str, engine: Engine) -> None:
+        """Ask this engine first for a name, which the other one may have too."""
+        self._engines[name] = engine
 
     def _of(self, name: str, engine: Engine) -> Instance | None:
         """Return a server; of a copy in the making also whether it waits for a restart."""
@@ -94,7 +97,7 @@ class AzureInstances(Instances):
         name, server_id = found["name"], self._client.id_of(found["name"], engine)
         settings = ToldSettings(partial(self._servers.settings, name, engine, configurations))
         # once is enough: what still waits afterwards, a restart does not put in force
-        done = not configurations or server_id in self._servers.restarted
+        done = server_id in self._servers.restarted
         waits = not done and waits_for_restart(configurations or ())
         return instance_of(found, server_id, self._tls, settings, ("restart",) if waits else ())
 
@@ -173,12 +176,8 @@ class AzureInstances(Instances):
         begun = self._begun.get(name)
         if begun is None or not begun.url:
             return None
-        try:
-            with self._client.call(f"ask how {name} is being made"):
-                operation = self._client.sdk.ask(begun.url)
-        except PermanentError:
-            return None
-        return failure_of(operation, f"make {name}", begun.quirk)
+        operation = self._servers.operation(begun.url, f"make {name}")
+        return failure_of(operation, f"make {name}", begun.quirk) if operation else None
 
     def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
         """Set our tags and leave everybody's; all of a server's tags are written at once.

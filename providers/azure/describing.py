@@ -47,6 +47,11 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
+def place(location: object) -> str:
+    """Return a region's name, also from the way in which people write it."""
+    return "".join(str(location or "").lower().split())
+
+
 def tags_of(told: Told) -> dict[str, str]:
     """Return a server's tags, without those of ours that a restore copied or that are emptied."""
     own = own_tags(told["name"], told.get("tags") or {})

@@ -1,5 +1,6 @@
 """The calls about one server that several parts need: reading all of it, and changing it."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from domain.resources import Engine
 from providers.azure.client import AzureClient, body, told
 from providers.azure.comparing import Beside, settings_of
 from providers.azure.describing import Told
-from providers.azure.errors import Quirk
+from providers.azure.errors import Quirk, failure_of
 from providers.managed.model import Instance, State
 
 STUCK = {State.FAILED, State.NEEDS_ACTION}
@@ -25,7 +26,8 @@ ADVICE = {
     "Inaccessible": "enable its key in Key Vault, and let its identity use it",
     "Stopped": "start it with `az postgres flexible-server start`, or with `az mysql`",
 }
-_UNREGISTERED = ("MissingSubscriptionRegistration", "NoRegisteredProviderFound")
+_SUCCEEDED = "Succeeded"
+_UNREGISTERED = "MissingSubscriptionRegistration"
 _LOCKS = ("providers/Microsoft.Authorization/locks", "2016-09-01")
 
 
@@ -36,6 +38,7 @@ class Servers:
         self._client = client
         self.restarted: set[str] = set()
         """Ids of servers that were restarted since a parameter of theirs was set."""
+        self._begun: dict[tuple[object, ...], str] = {}
 
     def described(self, name: str, engine: Engine) -> Told | None:
         """Return a server in Azure's words, or None where there is none."""
@@ -127,24 +130,53 @@ class Servers:
         *what: object,
         quirk: Quirk | None = None,
     ) -> None:
-        """Begin an operation of a server.
+        """Begin an operation of a server, unless this process began it before and it is not over.
 
         Raises:
             BusyError: another one is not over.
             ServerFailedError: the server's state does not pass, which Azure tells as "busy" too.
+            RecoveryError: what was begun before failed, for the reason that Azure tells.
         """
+        what_exactly = (instance.id, doing, *map(_content, what))
+        if self._goes_on(what_exactly, doing, quirk):
+            return
         try:
-            self._client.begin(doing, act, instance.name, *what, quirk=quirk)
+            url = self._client.begin(doing, act, instance.name, *what, quirk=quirk)
         except BusyError as error:
             if instance.state not in STUCK:
                 raise
             raise ServerFailedError(
                 f"{error}: {instance.name} is {instance.told!r}; {ADVICE[instance.told]}"
             ) from None
+        self._begun[what_exactly] = url
+
+    def _goes_on(self, what_exactly: tuple[object, ...], doing: str, quirk: Quirk | None) -> bool:
+        url = self._begun.pop(what_exactly, "")
+        operation = self.operation(url, doing) if url else None
+        if operation is None:
+            return False
+        if error := failure_of(operation, doing, quirk):
+            raise error
+        if operation.get("status") == _SUCCEEDED:
+            return False
+        self._begun[what_exactly] = url
+        return True
+
+    def operation(self, url: str, doing: str) -> Told | None:
+        """Return an operation as its own address tells it; None where that tells no more."""
+        try:
+            with self._client.call(f"ask how it goes: {doing}"):
+                return self._client.sdk.ask(url)
+        except PermanentError:
+            return None
+
+
+def _content(sent: object) -> object:
+    return sent.getvalue() if isinstance(sent, io.BytesIO) else sent
 
 
 def _is_unregistered(error: ConfigurationRefusedError) -> bool:
     """Return whether the subscription never had a server of the engine, so that there is none."""
     cause = error.__cause__
     code = cause.error.code if isinstance(cause, HttpResponseError) and cause.error else ""
-    return code in _UNREGISTERED
+    return code == _UNREGISTERED

@@ -143,6 +143,14 @@ class GcpCarryOver(CarryOver):
         """Every setting that is compared."""
         return TABLE
 
+    def left(self, name: str, source: Instance, copy: Instance) -> str:
+        """Never turn a log off: what it holds would be lost."""
+        del source
+        keeps = name == "restore to a time" and copy.settings.get(name) == "true"
+        return (
+            "the copy keeps a log and the source none: a log is never turned off" if keeps else ""
+        )
+
     def change(self, instance: Instance, wanted: Mapping[str, str], like: Instance) -> None:
         """Begin one patch; what waits to be in force needs none."""
         if not wanted:

@@ -87,6 +87,11 @@ class CarryOver(Protocol):
         """Every setting that is compared, in the order of repair."""
         ...
 
+    def left(self, name: str, source: Instance, copy: Instance) -> str:
+        """Return why this difference is not repaired, where that depends on its direction."""
+        del name, source, copy
+        return ""
+
     def change(self, instance: Instance, wanted: Mapping[str, str], like: Instance) -> None:
         """Begin to change settings of an instance to the given values, as one change where it can.
 

@@ -102,6 +102,7 @@ class KeptBackup:
     taken_at: datetime
     began_at: datetime
     source: str
+    source_id: str = ""
     name: str = ""
     usable: bool = True
     told: str = ""

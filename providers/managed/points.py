@@ -111,9 +111,8 @@ class ManagedPoints(RecoveryPoints):
 
     def snapshots(self, resource: ProtectedResource) -> Sequence[Snapshot]:
         """Return the usable backups, newest first."""
-        return self.proofs.with_proof(
-            resource.instance, [as_snapshot(one) for one in self._usable(resource)]
-        )
+        usable = sorted(self._usable(resource), key=_taken_at, reverse=True)
+        return self.proofs.with_proof(resource.instance, [as_snapshot(one) for one in usable])
 
     def _usable(self, resource: ProtectedResource) -> list[KeptBackup]:
         found = self.account.current(resource)
@@ -121,7 +120,8 @@ class ManagedPoints(RecoveryPoints):
         kept = {one.id: one for one in self.account.backups.all(name, found)}
         for old in self._before(resource, found):
             kept |= {one.id: one for one in self.account.backups.all(old.name, old)}
-        return sorted((one for one in kept.values() if one.usable), key=_taken_at, reverse=True)
+        usable = sorted((one for one in kept.values() if one.usable), key=_taken_at, reverse=True)
+        return sorted(usable, key=lambda one: not _is_of(one, found))  # its own come first
 
     def resolve(self, resource: ProtectedResource, target: Target) -> RecoveryPoint:
         """Return the exact point; a time is held against the window as it is now."""
@@ -136,11 +136,20 @@ class ManagedPoints(RecoveryPoints):
             return self._of_snapshot(resource, target)
         windows = self.windows(resource)
         if target.kind is TargetKind.LATEST:
-            if windows:
-                return self._at(resource, max(one.closes_at for one in windows), target, windows)
+            own = self._own(resource, windows)
+            if own:
+                return self._at(resource, max(one.closes_at for one in own), target, own)
             return self._of_snapshot(resource, target)
         assert target.time is not None
         return self._at(resource, target.time, target, windows)
+
+    def _own(
+        self, resource: ProtectedResource, windows: Sequence[RecoveryWindow]
+    ) -> Sequence[RecoveryWindow]:
+        """Return the windows of what the path means now: the latest moment is its own."""
+        found = self.account.current(resource)
+        name = found.name if found else resource.instance
+        return [one for one in windows if one.source == name]
 
     def _at(
         self,
@@ -261,6 +270,12 @@ def waiting_for_release(account: Account, resource: ProtectedResource) -> list[I
         for one in account.instances.all()
         if any(one.tags.get(mark) == resource.instance for mark in marks)
     ]
+
+
+def _is_of(backup: KeptBackup, instance: Instance | None) -> bool:
+    if instance is None:
+        return False
+    return backup.source_id == instance.id if backup.source_id else backup.source == instance.name
 
 
 def _taken_at(backup: KeptBackup) -> datetime:

@@ -37,7 +37,7 @@ class ManagedSettings(Settings):
         known = {one.name for one in found}
         found += [one for one in now if one.name not in known]
         memory.note([one.model_dump_json() for one in found])
-        self._repair(source, copy, mode, now)
+        self._repair(source, copy, now)
         open_ones = {one.name for one in now}
         return [
             one.model_copy(update={"outcome": "fixed"}) if one.name not in open_ones else one
@@ -51,18 +51,24 @@ class ManagedSettings(Settings):
                 source=_shown(source.settings, row.name),
                 restored=_shown(copy.settings, row.name),
                 outcome="left",
-                why=row.left or ("" if _repaired(row, mode) else _IN_A_DRILL),
+                why=self._left(row, source, copy, mode),
             )
             for row in self.account.settings.table
             if source.settings.get(row.name) != copy.settings.get(row.name)
         ]
 
-    def _repair(
-        self, source: Instance, copy: Instance, mode: Mode, now: Sequence[SettingDifference]
-    ) -> None:
+    def _left(self, row: Setting, source: Instance, copy: Instance, mode: Mode) -> str:
+        """Return why a difference is not repaired, or nothing where it is."""
+        if row.left:
+            return row.left
+        if not row.essential and mode is Mode.DRILL:
+            return _IN_A_DRILL
+        return self.account.settings.left(row.name, source, copy)
+
+    def _repair(self, source: Instance, copy: Instance, now: Sequence[SettingDifference]) -> None:
         """Begin the next change and say what it waits for; return when nothing is left to do."""
         rows = {row.name: row for row in self.account.settings.table}
-        open_rows = [rows[one.name] for one in now if _repaired(rows[one.name], mode)]
+        open_rows = [rows[one.name] for one in now if not one.why]
         urgent = [row for row in open_rows if row.first]
         if not open_rows and copy.state is State.READY and not copy.pending:
             return
@@ -88,12 +94,8 @@ _NOTHING_TO_COMPARE = SettingDifference(
     source="the source is deleted",
     restored="as the provider restored it",
     outcome="left",
-    why="nothing to compare with: look at network, parameters and protection yourself",
+    why="nothing to compare with: look yourself at who can reach it, its parameters and protection",
 )
-
-
-def _repaired(row: Setting, mode: Mode) -> bool:
-    return not row.left and (row.essential or mode is Mode.INCIDENT)
 
 
 def _shown(settings: Mapping[str, str], name: str) -> str:

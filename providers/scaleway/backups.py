@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scaleway.rdb.v1.types import Instance as Told
 from scaleway.rdb.v1.types import Snapshot
@@ -40,13 +41,21 @@ class ScalewayBackups(Backups):
             listed = self._client.rdb.list_snapshots_all(page_size=PAGE)
         strangers = self._namesakes(name, instance) if instance else set()
         found = [
-            kept_of(one)
+            self._kept(one, instance)
             for one in listed
             if one.created_at is not None
             and one.instance_id not in strangers
             and _belongs(one, name, instance)
         ]
         return sorted(found, key=lambda one: one.taken_at, reverse=True)
+
+    @staticmethod
+    def _kept(one: Snapshot, instance: Instance | None) -> KeptBackup:
+        """Return a snapshot; one of the instance itself is of its name now, not of the name then."""
+        kept = kept_of(one)
+        if instance is None or one.instance_id != instance.id:
+            return kept
+        return replace(kept, source=instance.name)
 
     def _namesakes(self, name: str, instance: Instance) -> set[str]:
         """Return the other instances of the name, without one that a cutover could not rename."""

@@ -61,6 +61,10 @@ def _ready(found: Told) -> bool:
     return state_of(str(found.status)) is State.READY
 
 
+def _busy(*found: Told) -> bool:
+    return any(state_of(str(one.status)) is State.BUSY for one in found)
+
+
 class ScalewayTraffic(Traffic):
     """Every step is known from names, tags and where the endpoints are, so any crash goes on.
 
@@ -185,13 +189,14 @@ class ScalewayTraffic(Traffic):
             return
         networks = networks_of(pair.old) if pair.old is not None else []
         public = pair.old is not None and PUBLIC in kinds_of(pair.old)
-        if not networks and not public:
+        coming = pair.old is not None and own_of(pair.old).get(HAD, NOBODY) != NOBODY
+        if not networks and not public and not coming:
             raise ServerFailedError(
                 f"{pair.new.name} has no endpoint, and the old instance is gone with its own; make "
                 "one with `scw rdb endpoint create`, then go on"
             )
         yield f"an endpoint of {pair.new.name}, now {pair.new.status}"
-        if _ready(pair.new):
+        if _ready(pair.new) and (networks or public):
             spec = privately(networks[0]) if networks else PUBLICLY
             with self._client.call(f"make an endpoint of {pair.new.name}"):
                 self._client.rdb.create_endpoint(instance_id=pair.new.id, endpoint_spec=spec)
@@ -236,6 +241,8 @@ class ScalewayTraffic(Traffic):
         back = [one for one in new.endpoints if kind_of(one) in lost] if new is not None else []
         if back and new is not None:
             yield from self._migrated(back[0], new, was)
+        elif lost - {NOBODY} and new is not None and _busy(was, new):
+            yield f"the {' and the '.join(sorted(lost))} endpoint to be somewhere"
 
 
 def _notes(pair: Pair) -> tuple[str, ...]:

@@ -94,6 +94,12 @@ class ScalewayCarryOver(CarryOver):
         """Every setting that is compared."""
         return TABLE
 
+    def left(self, name: str, source: Instance, copy: Instance) -> str:
+        """Leave a copy encrypted: Scaleway cannot undo that, and nobody would want to."""
+        del source
+        encrypted = name == "encryption" and copy.settings.get(name) == "true"
+        return "the copy is encrypted, and cannot be otherwise any more" if encrypted else ""
+
     def change(self, instance: Instance, wanted: Mapping[str, str], like: Instance) -> None:
         """Begin the first of the changes that are open.
 

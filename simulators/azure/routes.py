@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from simulators.azure import (
+    activity,
     backups,
     configurations,
     endpoints,
@@ -117,6 +118,7 @@ ANYWHERE: Rows = (
     ("GET", "locks", "Locks_List", minor.list_locks),
     ("GET", "permissions", "Permissions_List", minor.list_permissions),
 )
+OF_LOG: Rows = (("GET", "eventtypes/management/values", "ActivityLogs_List", activity.list_events),)
 
 
 def _routes(rows: Rows, where: str, *, below: str = "", since: str = "") -> tuple[Route, ...]:
@@ -148,6 +150,7 @@ SERVER = (
 )
 OF = f"/providers/(?P<namespace>{BOTH})"
 AUTHORIZATION = r"(?P<scope>/subscriptions/.+?)/providers/Microsoft\.Authorization"
+INSIGHTS = r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.Insights"
 KIND = "flexibleServers"
 TABLE = (
     *_routes(OF_SUBSCRIPTION, SUBSCRIPTION + OF),
@@ -158,6 +161,7 @@ TABLE = (
     *_routes(OF_MYSQL, SERVER.format(MYSQL), below=KIND),
     *_routes(NEWER_OF_MYSQL, SERVER.format(MYSQL), below=KIND, since=NEWER[MYSQL]),
     *_routes(ANYWHERE, AUTHORIZATION),
+    *_routes(OF_LOG, INSIGHTS),
 )
 
 

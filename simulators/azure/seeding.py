@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from simulators.azure.account import Account, Call
@@ -12,6 +13,7 @@ from simulators.azure.shapes import ALWAYS, Server, Tags, VirtualEndpoint
 from simulators.backends import Master
 from simulators.estate import Seed
 
+EXISTED = timedelta(days=90)
 VERSIONS = {"postgresql": "15", "mysql": "8.0.21"}
 IDENTITY = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/sandbox/providers"
@@ -127,6 +129,7 @@ def _described(account: Account, seed: Seed, chosen: Json) -> Server:
     family = next(one for one in FAMILIES if one.engine == seed.engine)
     server = described(account, _call(family, seed, chosen), account.groups[chosen["group"]])
     server.made_at = ALWAYS
+    server.created_at -= EXISTED
     server.tags = Tags([(ALWAYS, chosen["tags"])])
     server.sku = chosen["sku"]
     server.properties |= {name: chosen[name] for name in PROPERTIES if name in chosen}

@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Cloud:
     denied: tuple[int, str]
     """Status and code by which the provider refuses who may not do it."""
     point_in_time: bool = True
+    revives_to_a_time: bool = True
+    """Whether a deleted instance can be had as of any time, or only as it was last."""
 
 
 class Stand:
@@ -55,6 +58,8 @@ class Stand:
 
     def __init__(self, cloud: Cloud, estate: Estate, folder: Path, engine: str) -> None:
         self.cloud, self.estate, self.folder, self.engine = cloud, estate, folder, engine
+        self.pause = 0.0
+        """Real seconds between two askings: what real servers need beside simulated time."""
         module = importlib.import_module(f"simulators.{cloud.kind}.plane")
         self.plane = cast("ControlPlane", getattr(module, CLOUDS[cloud.kind])(estate))
         self.wire = Wire(self.plane)
@@ -125,6 +130,7 @@ class Stand:
                 return act()
             except (NotYetError, BusyError, ThrottledError, ProviderUnavailableError):
                 self.estate.clock.move(step)
+                time.sleep(self.pause)
         return act()
 
     def point(self, **target: Any) -> RecoveryPoint:
@@ -195,6 +201,7 @@ def real_stand(kind: str, engine: str = "postgresql", scale: float = 1200.0) -> 
         estate = make_estate(folder / "cloud", scale=scale, first_port=first, last_port=first + 23)
         with stand_of(CLOUD_TABLE[kind], estate, folder, engine) as made:
             os.environ["REFLOAT_TIME_SCALE"] = str(scale)
+            made.pause = 0.05
             made.seed()
             yield made
     finally:
@@ -262,6 +269,7 @@ AZURE = Cloud(
     disable_key=_disable_azure_key,
     quota=(403, "QuotaExceeded"),
     denied=(403, "AuthorizationFailed"),
+    revives_to_a_time=False,
 )
 SCALEWAY = Cloud(
     kind="scaleway",

@@ -120,7 +120,7 @@ def _mysql(server: RestoreHandle, login: dict[str, Any]) -> Any:
     )
 
 
-@pytest.fixture(scope="module", params=HELD, ids=lambda pair: "-".join(pair))
+@pytest.fixture(scope="module", params=HELD, ids="-".join)
 def held(request: pytest.FixtureRequest) -> Iterator[Held]:
     """Hold one provider with one database that takes orders and beats."""
     kind, engine = request.param

@@ -1,41 +1,33 @@
 """Real PostgreSQL servers behind simulated instances: made, restored exactly, kept, removed."""
 
-import itertools
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import psutil
-import psycopg
 import pytest
 
-from domain.errors import NotYetError, RecoveryError
-from simulators.backends import Master
 from simulators.postgresql import PostgresqlBackends
+from tests.simulators.postgresql_ground import (
+    MASTER,
+    new_number,
+    now,
+    order,
+    orders,
+    session,
+    sql,
+    standing,
+)
 from tests.station import wait_for
-
-MASTER = Master(user="shopkeeper", password="it's \\ a secret", database="shop")
-_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """Return a folder that the servers' account can reach; nothing runs from it afterwards."""
-    made = Path(tempfile.mkdtemp(prefix="refloat-test-"))
-    made.chmod(0o755)
-    yield made
-    left = running_in(made)
-    shutil.rmtree(made)
-    assert not left
+    """Return a folder of which nothing runs afterwards."""
+    with standing() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -45,53 +37,6 @@ def backends(root: Path) -> Iterator[PostgresqlBackends]:
         made.create("shop", version="15", master=MASTER)
         sql(made, "shop", "create table orders (number int, note text)")
         yield made
-
-
-def running_in(folder: Path) -> list[list[str]]:
-    """Return the command lines of what runs with something of a folder in its arguments."""
-    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if any(str(folder) in word for word in line)]
-
-
-def session(backends: PostgresqlBackends, server: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """Return a session of the master user."""
-    address = backends.address(server)
-    assert address is not None
-    return psycopg.connect(
-        host=address[0],
-        port=address[1],
-        user=MASTER.user,
-        password=MASTER.password,
-        dbname=MASTER.database,
-        autocommit=True,
-    )
-
-
-def sql(backends: PostgresqlBackends, server: str, query: str) -> list[tuple[Any, ...]]:
-    """Run one statement and return its rows."""
-    with session(backends, server) as held:
-        cursor = held.execute(query.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
-def order(backends: PostgresqlBackends, server: str = "shop") -> int:
-    """Commit a new order and return its number."""
-    number = next(_NUMBERS)
-    sql(backends, server, f"insert into orders values ({number})")
-    return number
-
-
-def orders(backends: PostgresqlBackends, server: str) -> set[int]:
-    """Return the numbers of a server's orders."""
-    return {number for (number,) in sql(backends, server, "select number from orders")}
-
-
-def now() -> datetime:
-    """Return a moment that no commit shares."""
-    time.sleep(0.01)
-    moment = datetime.now(UTC)
-    time.sleep(0.01)
-    return moment
 
 
 def test_a_new_server_runs_with_its_master_user_and_can_be_restored(
@@ -130,7 +75,7 @@ def test_a_restore_among_commits_of_many_sessions_is_exact_to_the_commit(
     def write() -> None:
         with session(backends, "shop") as held:
             while not stop.is_set():
-                held.execute("insert into orders values (%s)", [next(_NUMBERS)])
+                held.execute("insert into orders values (%s)", [new_number()])
 
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
@@ -285,119 +230,27 @@ def test_a_stopped_server_stays_stopped_and_can_be_restored_from(
     assert moment < asleep[1] < again[1]
 
 
-def test_a_server_that_was_killed_comes_back_with_its_archive(
-    backends: PostgresqlBackends,
+def test_a_long_log_gets_another_base_backup_and_old_moments_stay(
+    backends: PostgresqlBackends, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backends.restore("shop", "killed", None)
-    psutil.Process(server_of(backends, "killed")).kill()
+    monkeypatch.setattr("simulators.safekeeping._LITTLE", 1 << 20)
+    backends.restore("shop", "busy", None)
+    first = order(backends, "busy")
+    early = now()
+    for _ in range(4):
+        fill = "select generate_series(1, 100000), repeat('x', 100)"
+        sql(backends, "busy", f"insert into orders {fill}")
+        sql(backends, "busy", "delete from orders where note is not null")
+    stored = "shared/units/busy-*/databases/db/archive/*/backups/base-*.json"
+    wait_for("another base backup", lambda: len(list(root.glob(stored))) > 1)
+    last = order(backends, "busy")
 
-    def answers() -> bool:
-        try:
-            return bool(orders(backends, "killed"))
-        except (psycopg.OperationalError, AssertionError):
-            return False
+    backends.restore("busy", "busy-then", early)
+    backends.restore("busy", "busy-now", None)
 
-    wait_for("the server to come back", answers)
-    newest = order(backends, "killed")
-    backends.restore("killed", "healed", now())
-    assert newest in orders(backends, "healed")
-
-
-def server_of(backends: PostgresqlBackends, server: str) -> int:
-    """Return the pid of a server's first process."""
-    [(folder,)] = sql(backends, server, "show data_directory")
-    return int((Path(folder) / "postmaster.pid").read_text().split()[0])
-
-
-def test_servers_snapshots_and_archives_outlive_the_process(root: Path) -> None:
-    folder = root / "restarted"
-    with closing(PostgresqlBackends(folder)) as first:
-        first.create("runs", version="15", master=MASTER)
-        sql(first, "runs", "create table orders (number int)")
-        for name in ("rests", "left"):
-            first.restore("runs", name, None)
-        kept = order(first, "runs")
-        first.take("runs", "kept")
-        order(first, "runs")
-        left = order(first, "left")
-        first.stop("rests")
-        first.remove("left", retain=True)
-        with pytest.raises(NotYetError):
-            PostgresqlBackends(folder)
-
-    with closing(PostgresqlBackends(folder)) as second:
-        newest = order(second, "runs")
-        assert second.address("rests") is None
-        assert second.address("left") is None
-        second.restore_snapshot("kept", "copy")
-        assert orders(second, "copy") == {kept}
-        second.restore("left", "back", None)
-        assert orders(second, "back") == {left}
-        second.restore("runs", "now", now())
-        assert newest in orders(second, "now")
-
-
-def test_a_server_that_is_removed_while_it_is_made_is_gone_in_the_end(
-    backends: PostgresqlBackends, root: Path
-) -> None:
-    making = threading.Thread(target=backends.restore, args=("shop", "unwanted", None))
-    making.start()
-    wait_for("its folder", lambda: list(root.glob("shared/units/unwanted-*/unit.json")))
-    assert backends.address("unwanted") is None
-    assert backends.window("unwanted") is None
-
-    backends.remove("unwanted", retain=False)
-
-    making.join()
-    assert backends.address("unwanted") is None
-    assert not list(root.glob("shared/units/unwanted-*"))
-
-
-def test_what_fails_to_be_made_leaves_nothing(backends: PostgresqlBackends, root: Path) -> None:
-    nameless = Master(user="", password="irrelevant", database="shop")
-
-    with pytest.raises(RecoveryError):
-        backends.create("failing", version="15", master=nameless)
-
-    assert backends.address("failing") is None
-    assert not list(root.glob("shared/units/failing-*"))
-    assert not [line for line in running_in(root) if "failing-" in " ".join(line)]
-
-
-_KILLED = """
-import sys, threading, time
-from pathlib import Path
-from simulators.backends import Master
-from simulators.postgresql import PostgresqlBackends
-
-root = Path(sys.argv[1])
-backends = PostgresqlBackends(root)
-backends.create("shop", version="15", master=Master({user!r}, {password!r}, {database!r}))
-threading.Thread(target=backends.restore, args=("shop", "copy", None)).start()
-while not list(root.glob("units/copy-*/**/PG_VERSION")):
-    time.sleep(0.01)
-print("restoring", flush=True)
-time.sleep(60)
-"""
-
-
-def test_a_restore_that_was_killed_is_removed_and_its_source_goes_on(root: Path) -> None:
-    folder, user = root / "cut", MASTER
-    script = _KILLED.format(user=user.user, password=user.password, database=user.database)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "restoring\n"
-        process.send_signal(signal.SIGKILL)
-
-    with closing(PostgresqlBackends(folder)) as backends:
-        assert [path.name[:4] for path in (folder / "units").iterdir()] == ["shop"]
-        sql(backends, "shop", "create table orders (number int)")
-        newest = order(backends)
-        backends.restore("shop", "copy", None)
-        assert orders(backends, "copy") == {newest}
+    assert first in orders(backends, "busy-then")
+    assert last not in orders(backends, "busy-then")
+    assert last in orders(backends, "busy-now")
 
 
 def test_servers_can_be_without_commit_stamps_and_with_logical_log(root: Path) -> None:

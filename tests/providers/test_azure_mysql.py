@@ -1,0 +1,16 @@
+"""The contract once more with MySQL at Azure, which restores differently and is changed differently."""
+
+import pytest
+
+from tests.providers import azure_stand
+from tests.providers import test_cloud_contract as contract
+from tests.providers.clouds import Stand
+
+mysql, in_time = azure_stand.mysql, contract.in_time
+globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+
+
+@pytest.fixture
+def stand(mysql: Stand) -> Stand:
+    """Hold one account with one database, `orders`, of MySQL."""
+    return mysql
