@@ -64,9 +64,10 @@ TABLE = (
     Setting("identities", left="assign them to the new server in the portal, where it needs them"),
     Setting("administrator login", left="it comes with the data"),
 )
-_NUMBERS = frozenset(("storage size", "backup retention"))
+_SIZE = "storage size"
+_NUMBERS = frozenset((_SIZE, "backup retention"))
 _PROPERTIES: Mapping[str, str] = {
-    "storage size": "storage.storageSizeGB",
+    _SIZE: "storage.storageSizeGB",
     "storage growth": "storage.autoGrow",
     "storage performance": "storage",
     "authentication": "authConfig",
@@ -74,7 +75,7 @@ _PROPERTIES: Mapping[str, str] = {
     "geo-redundant backup of MySQL": "backup.geoRedundantBackup",
     "maintenance window": "maintenanceWindow",
 }
-_STORAGE = ("storage size", "storage growth", "storage performance")
+_STORAGE = (_SIZE, "storage growth", "storage performance")
 _CHANGES: Sequence[tuple[str, ...]] = (
     ("compute size", *_STORAGE),
     ("authentication", "backup retention", "geo-redundant backup of MySQL", "tags"),
@@ -103,6 +104,12 @@ class AzureCarryOver(CarryOver):
     def table(self) -> Sequence[Setting]:
         """Every setting that is compared."""
         return TABLE
+
+    def left(self, name: str, source: Instance, copy: Instance) -> str:
+        """Return why a disk that is larger than the source's stays so."""
+        if name == _SIZE and int(copy.settings[name] or 0) > int(source.settings[name] or 0):
+            return "a disk only grows"
+        return ""
 
     def change(self, instance: Instance, wanted: Mapping[str, str], like: Instance) -> None:
         """Begin the first of the changes that are open; with none left, restart what waits for it."""
@@ -158,12 +165,13 @@ class AzureCarryOver(CarryOver):
 
     def _properties(self, instance: Instance, wanted: Mapping[str, str], like: Instance) -> bool:
         """Change what one change takes: all of the storage, and some things only by themselves."""
+        del like
         for group in _CHANGES:
             named = {name: wanted[name] for name in group if name in wanted}
             if not named:
                 continue
             if set(named) & set(_STORAGE):
-                named |= {name: like.settings[name] for name in _STORAGE}
+                named = {name: instance.settings[name] for name in _STORAGE} | named
             doing = f"change {', '.join(named)} of {instance.name}"
             self._servers.change(instance, doing, _change_of(instance, named))
             return True

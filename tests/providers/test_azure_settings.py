@@ -172,3 +172,14 @@ def test_what_goes_on_is_not_begun_again(bare: Stand) -> None:
     bare.carry_over(restored, Mode.DRILL)
 
     assert bare.wire.count()["FirewallRules_CreateOrUpdate"] == len(server(bare, "orders").rules)
+
+
+def test_a_disk_that_is_larger_than_the_sources_stays_so(stand: Stand) -> None:
+    restored = stand.restore(a_point(stand), key())
+    copy = server(stand, restored.handle.server)
+    copy.properties["storage"] |= {"storageSizeGB": 512, "autoGrow": "Disabled"}
+
+    outcomes = stand.carry_over(restored)
+
+    assert (outcomes["storage size"], outcomes["storage growth"]) == ("left", "fixed")
+    assert copy.properties["storage"]["storageSizeGB"] == 512

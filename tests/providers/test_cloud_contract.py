@@ -338,7 +338,7 @@ def test_a_deleted_source_can_still_be_restored(stand: Stand) -> None:
     run_id = key()
     again = (
         stand.point(kind=TargetKind.TIME, time=point.at)
-        if stand.cloud.point_in_time
+        if stand.cloud.point_in_time and stand.cloud.revives_to_a_time
         else stand.point(kind=TargetKind.LATEST)
     )
     restored = stand.restore(again, run_id)
