@@ -76,7 +76,11 @@ class LocalSnapshots(Snapshots):
             return None
         try:
             with connect(server, resource.connection, self.secrets, timeout=3) as session:
-                row = one(session, f"select pg_create_restore_point('refloat-{key[:12]}')::text")
+                row = one(
+                    session,
+                    # an idle server's next record may be far away: a commit brings this one to disk
+                    f"select pg_create_restore_point('refloat-{key[:12]}')::text, txid_current()",
+                )
         except RecoveryError:
             return None  # a server that is gone has nothing left to mark
         now = datetime.now(UTC)

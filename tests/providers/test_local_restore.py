@@ -16,7 +16,8 @@ from domain.errors import (
 )
 from domain.recovery import RestoreHandle, TargetKind
 from domain.resources import Mode, SqlCheck
-from tests.station import Station, no_progress, now, wait_for
+from providers.local.wal import parse_lsn
+from tests.station import Station, no_progress, now, station, wait_for
 from tests.writer import LINE, writing
 
 Commit = tuple[datetime, int, frozenset[int]]
@@ -234,3 +235,21 @@ def test_a_time_outside_the_window_is_refused_with_the_nearest(shared: Station) 
         shared.resolve(kind=TargetKind.SNAPSHOT, name="x")
     with pytest.raises(RecoveryPointUnreachableError, match="no restore point 'x'"):
         shared.resolve(kind=TargetKind.RESTORE_POINT, name="x")
+
+
+def test_a_mark_on_a_server_where_nothing_happens_can_be_restored() -> None:
+    with station({"heartbeat": False}) as made:
+        made.sql("create table before_the_mark (id int)")
+        mark = made.provider.snapshots.mark(made.resource, key="m" * 32, name="quiet")
+        assert mark is not None
+        wanted = parse_lsn(mark.lsn)
+        wait_for("it to arrive", lambda: wanted <= _received(made), within=10)
+
+        restored = made.restore(made.resolve(kind=TargetKind.SNAPSHOT, name=mark.id))
+
+        assert made.sql("select count(*) from before_the_mark", restored.handle.server) == [(0,)]
+
+
+def _received(made: Station) -> int:
+    status = made.archive.status()
+    return parse_lsn(status.received_lsn) if status and status.received_lsn else 0
