@@ -1,11 +1,11 @@
-# The only commands to learn: make demo, make test, make lint, make fmt, make run.
+# The only commands to learn: make demo, make clouds, make test, make lint, make fmt, make run.
 PYTHON ?= python3
 DISASTER ?= drop-table
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint fmt run clean
+.PHONY: demo clouds test lint fmt run clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.sandbox: requirements/build.txt requirements/sandbox.txt pyproject.toml
@@ -24,8 +24,14 @@ $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
 demo: $(VENV)/.sandbox  ## lose a database and get it back: DISASTER=drop-table, disk or bad-update
 	@$(BIN)/python -m sandbox demo --disaster $(DISASTER)
 
-test: $(VENV)/.dev  ## the whole suite, on two cores
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+$(VENV)/.clouds: $(VENV)/.sandbox requirements/simulators.txt
+	@$(PIP) install --require-hashes -r requirements/simulators.txt
+	@touch $@
+
+clouds: $(VENV)/.clouds  ## the SDKs of the clouds and their stand-ins, for `refloat sandbox up --cloud`
+
+test: $(VENV)/.dev  ## the whole suite; its tests wait more than they compute, so four at once fit on two cores
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 lint: $(VENV)/.dev  ## format, rules, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What many tests share: one protected database a process, and one Temporal server a process."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,23 @@ from client.connection import DATA_CONVERTER
 from sandbox.programs import FAST
 from tests.station import Station, station
 from workflows.attributes import ALL
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests in every process, so that none of them is left over at the end.
+
+    Each process gets an even part of the row, so each part begins with its share of the slow ones.
+    """
+    parts = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    length = -(-len(items) // parts)
+    ordered: list[pytest.Item] = []
+    for part in range(parts):
+        mine = slow[part::parts]
+        ordered += mine + quick[: length - len(mine)]
+        quick = quick[length - len(mine) :]
+    items[:] = ordered + quick
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,12 @@
 """The SDK's clients of one account and region, each call at the account's pace and translated."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from domain.catalog import AwsProviderEntry
 from providers.aws.errors import aws_errors
@@ -22,6 +24,12 @@ _ONCE = Config(
 )
 
 
+@cache
+def _models() -> Loader:
+    """Return the reader of the SDK's service models, which are large and the same for everybody."""
+    return create_loader()
+
+
 class AwsClient:
     """Credentials, endpoints and profiles are the SDK's own; only the region is ours to say."""
 
@@ -32,7 +40,9 @@ class AwsClient:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        return boto3.Session(region_name=self.entry.region)
+        made = botocore.session.get_session()
+        made.register_component("data_loader", _models())
+        return boto3.Session(region_name=self.entry.region, botocore_session=made)
 
     @cached_property
     def rds(self) -> "RDSClient":

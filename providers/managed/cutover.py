@@ -22,16 +22,14 @@ class ManagedCutover(Cutover):
     def protect(
         self, resource: ProtectedResource, handle: RestoreHandle, progress: ReportProgress
     ) -> None:
-        """Return once the new instance can itself be restored."""
+        """Return once the new instance can itself be restored, if need be from a first backup of ours.
+
+        Automatic backups are as at the source: where they are off, `resource show` says so.
+        """
         del resource, progress  # the wait is Temporal's
         account, found = self.account, self._require(handle)
         if found.state is not State.READY:
             raise account.wait(f"{found.name} to be available, now {found.told}")
-        if not found.keeping.enabled:
-            raise ServerFailedError(
-                f"{found.name}: automatic backups are off, as they are at the source; turn them on "
-                "there, so that what is cut over to is protected"
-            )
         if account.backups.window(found.name, found) is not None:
             return
         kept = account.backups.all(found.name, found)

@@ -49,6 +49,8 @@ class Cloud:
     denied: tuple[int, str]
     """Status and code by which the provider refuses who may not do it."""
     point_in_time: bool = True
+    without_log: Mapping[str, object] | None = None
+    """Seed settings of an instance that keeps no log, where the provider has such a thing."""
     revives_to_a_time: bool = True
     """Whether a deleted instance can be had as of any time, or only as it was last."""
 
@@ -245,6 +247,7 @@ AWS = Cloud(
     disable_key=_disable_aws_key,
     quota=(400, "InstanceQuotaExceeded"),
     denied=(403, "AccessDenied"),
+    without_log={"BackupRetentionPeriod": 0},
 )
 GCP = Cloud(
     kind="gcp",
@@ -255,6 +258,7 @@ GCP = Cloud(
     disable_key=_disable_gcp_key,
     quota=(403, "quotaExceeded"),
     denied=(403, "forbidden"),
+    without_log={"settings": {"backupConfiguration": {"pointInTimeRecoveryEnabled": False}}},
 )
 AZURE = Cloud(
     kind="azure",

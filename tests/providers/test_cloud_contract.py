@@ -30,7 +30,7 @@ from domain.resources import Mode
 from providers.managed.names import RUN, name_of
 from simulators.faults import Refusal
 from tests.providers.clouds import CLOUD_TABLE, Stand, stand_of
-from tests.simulators.scripted import scripted_estate
+from tests.simulators.scripted import ScriptedBackends, scripted_estate
 from tests.station import Notes, no_progress
 
 DAY = timedelta(days=1)
@@ -111,6 +111,26 @@ def test_a_snapshot_asked_for_twice_with_one_key_is_taken_once(stand: Stand) -> 
 def test_a_time_before_the_window_is_refused_with_the_earliest(in_time: Stand) -> None:
     with pytest.raises(RecoveryPointUnreachableError, match="before the recovery window opens"):
         in_time.point(kind=TargetKind.TIME, time=datetime.now(UTC) - 400 * DAY)
+
+
+def test_a_time_after_the_window_is_refused_with_the_latest(in_time: Stand) -> None:
+    backends = in_time.estate.backends["postgresql"]
+    assert isinstance(backends, ScriptedBackends)
+    backends.behind = timedelta(hours=2)
+
+    with pytest.raises(RecoveryPointUnreachableError, match=r"after the recovery window.*--latest"):
+        in_time.point(kind=TargetKind.TIME, time=an_hour_ago())
+
+
+def test_a_time_is_refused_where_the_log_is_off(in_time: Stand) -> None:
+    if in_time.cloud.without_log is None:
+        pytest.skip("this provider keeps a log always")
+    in_time.seed("plain", **in_time.cloud.without_log)
+    in_time.resource = in_time.named("plain")
+    in_time.connect()
+
+    with pytest.raises(RecoveryPointUnreachableError, match="keeps no log for this database"):
+        in_time.point(kind=TargetKind.TIME, time=an_hour_ago())
 
 
 def test_a_time_in_the_future_is_refused(stand: Stand) -> None:

@@ -4,6 +4,7 @@ The whole contract runs once more here, on an account whose copies carry their s
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -293,3 +294,11 @@ def test_a_snapshot_that_is_renamed_later_does_not_become_the_newest(plain: Stan
     oldest.updated_at = datetime.now(UTC)
 
     assert a_point(plain).snapshot_id == newest != oldest.id
+
+
+def test_a_copy_that_is_encrypted_stays_so_and_ends_no_run(plain: Stand) -> None:
+    source = plain.instances()["orders"]
+    encrypted = replace(source, settings={**source.settings, "encryption": "true"})
+
+    assert "encrypted" in plain.account.settings.left("encryption", source, encrypted)
+    assert not plain.account.settings.left("encryption", encrypted, source)

@@ -21,6 +21,8 @@ class ScriptedBackends(Backends):
         self.running: dict[str, datetime | None] = {}
         self.snapshots: dict[str, datetime] = {}
         self.stopped: set[str] = set()
+        self.behind = timedelta()
+        """How far the windows close before now."""
 
     def create(self, server: str, *, version: str, master: Master) -> None:
         self.running[server] = None
@@ -39,7 +41,7 @@ class ScriptedBackends(Backends):
 
     def window(self, server: str) -> tuple[datetime, datetime] | None:
         now = datetime.now(UTC)
-        return (now - DAY, now) if server in self.running else None
+        return (now - DAY, now - self.behind) if server in self.running else None
 
     def address(self, server: str) -> tuple[str, int] | None:
         return ("127.0.0.1", 1) if server in self.running else None

@@ -115,6 +115,7 @@ async def here(temporal: WorkflowEnvironment) -> tuple[RunReport, list[str]]:
     return await _on_this_machine(temporal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", tuple(CLOUD_TABLE))
 async def test_a_lost_table_comes_back_at_each_cloud_by_the_steps_of_this_machine(
     temporal: WorkflowEnvironment, here: tuple[RunReport, list[str]], kind: str
