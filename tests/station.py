@@ -50,6 +50,11 @@ def no_progress(_progress: Progress) -> None:
     """Take progress and tell nobody."""
 
 
+def rounds(usual: int, thorough: int) -> int:
+    """Return how often a test repeats itself: more often when REFLOAT_TEST_THOROUGH is set."""
+    return thorough if os.environ.get("REFLOAT_TEST_THOROUGH") else usual
+
+
 class Notes(Memory):
     """Remembers while it lives, as one attempt of a step does."""
 

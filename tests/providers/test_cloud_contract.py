@@ -119,7 +119,7 @@ def test_a_time_after_the_window_is_refused_with_the_latest(in_time: Stand) -> N
     backends.behind = timedelta(hours=2)
 
     with pytest.raises(RecoveryPointUnreachableError, match=r"after the recovery window.*--latest"):
-        in_time.point(kind=TargetKind.TIME, time=an_hour_ago())
+        in_time.point(kind=TargetKind.TIME, time=datetime.now(UTC) - timedelta(minutes=1))
 
 
 def test_a_time_is_refused_where_the_log_is_off(in_time: Stand) -> None:

@@ -13,7 +13,7 @@ from activities.steps import Examination
 from client.recoveries import new_request
 from domain.recovery import Target, TargetKind
 from providers.local.receiver import slot_of
-from tests.station import Notes, Station, no_progress, now, station, wait_for
+from tests.station import Notes, Station, no_progress, now, rounds, station, wait_for
 from tests.writer import writing
 from workflows.planning import incident_of, loss_of
 
@@ -50,7 +50,9 @@ def _bring_back(made: Station, at: datetime) -> timedelta:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("durability", "times"), [("bounded-loss", 20), ("zero-loss", 6)])
+@pytest.mark.parametrize(
+    ("durability", "times"), [("bounded-loss", rounds(10, 20)), ("zero-loss", rounds(4, 8))]
+)
 def test_a_lost_disk_costs_less_than_two_seconds_and_nothing_with_zero_loss(
     durability: str, times: int
 ) -> None:

@@ -298,7 +298,7 @@ def test_a_snapshot_that_is_renamed_later_does_not_become_the_newest(plain: Stan
 
 def test_a_copy_that_is_encrypted_stays_so_and_ends_no_run(plain: Stand) -> None:
     source = plain.instances()["orders"]
-    encrypted = replace(source, settings={**source.settings, "encryption": "true"})
+    bare = replace(source, settings={**source.settings, "encryption": "false"})
 
-    assert "encrypted" in plain.account.settings.left("encryption", source, encrypted)
-    assert not plain.account.settings.left("encryption", encrypted, source)
+    assert "encrypted" in plain.account.settings.left("encryption", bare, source)
+    assert not plain.account.settings.left("encryption", source, bare)
