@@ -7,7 +7,7 @@ from tests.providers import test_cloud_contract as contract
 from tests.providers.clouds import Stand
 
 mysql, in_time = azure_stand.mysql, contract.in_time
-globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+globals().update({test.__name__: test for test in contract.CORE})
 
 
 @pytest.fixture

@@ -385,3 +385,19 @@ def test_a_missing_permission_ends_the_restore_before_anything_is_made(stand: St
         stand.begin(point, key())
 
     assert set(stand.instances()) == {"orders"}
+
+
+CORE = (
+    test_a_restore_makes_one_new_instance_of_our_name_and_leaves_the_source,
+    test_a_restore_from_a_snapshot_makes_one_new_instance,
+    test_starting_twice_with_one_key_starts_one_restore,
+    test_an_answer_that_is_lost_makes_no_second_copy_while_lists_lag,
+    test_a_stranger_under_our_name_is_refused_and_left_alone,
+    test_a_run_that_wrote_nothing_down_finds_its_copy_to_discard,
+    test_every_setting_that_a_restore_drops_is_found_and_repaired,
+    test_a_drill_repairs_only_what_decides_who_gets_in,
+    test_a_protected_instance_is_released_only_after_its_cutover,
+    test_a_cutover_is_undone_from_wherever_it_got_to,
+    test_a_deleted_source_can_still_be_restored,
+)
+"""What the same cloud is asked once more where it behaves in another way."""

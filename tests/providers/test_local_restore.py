@@ -45,7 +45,7 @@ def _witnessed(station: Station) -> list[Commit]:
     return commits
 
 
-_TARGETS = rounds(18, 25)
+_TARGETS = rounds(16, 25)
 
 
 def _targets(commits: list[Commit], segment: int) -> list[datetime]:

@@ -51,7 +51,7 @@ def _bring_back(made: Station, at: datetime) -> timedelta:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("durability", "times"), [("bounded-loss", rounds(10, 20)), ("zero-loss", rounds(4, 8))]
+    ("durability", "times"), [("bounded-loss", rounds(8, 20)), ("zero-loss", rounds(3, 8))]
 )
 def test_a_lost_disk_costs_less_than_two_seconds_and_nothing_with_zero_loss(
     durability: str, times: int

@@ -32,7 +32,7 @@ from tests.providers.scaleway_stand import (
 
 empty, plain = scaleway_stand.empty, scaleway_stand.plain
 key, a_point, in_time = contract.key, contract.a_point, contract.in_time
-globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+globals().update({test.__name__: test for test in contract.CORE})
 
 
 @pytest.fixture

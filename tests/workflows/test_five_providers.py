@@ -168,6 +168,9 @@ async def _cloud_story(client: Client, stand: Stand) -> tuple[RunReport, list[st
         else Target(kind=TargetKind.LATEST)
     )
 
+    if stand.cloud.point_in_time:
+        await asyncio.to_thread(wait_for, "the window", lambda: _reaches(stand, moment))
+
     report, steps = await _tell(client, resource, target)
 
     assert exit_code(report) == 0, [one for one in report.findings if not one.good]
@@ -184,6 +187,10 @@ async def _cloud_story(client: Client, stand: Stand) -> tuple[RunReport, list[st
     )
     assert len(await release(client, resource)) == 1
     return report, steps
+
+
+def _reaches(stand: Stand, moment: datetime) -> bool:
+    return any(one.closes_at >= moment for one in stand.provider.points.windows(stand.resource))
 
 
 def _beats(held: "psycopg.Connection[Any]") -> bool:
