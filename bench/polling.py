@@ -97,7 +97,8 @@ async def _measure(client: Client, stand: Stand, minutes: float) -> Noticed:
     second.close()
     if report.reached is None or watch.ready_at is None:
         sys.exit(f"{stand.cloud.kind}: {report.failure or 'the copy was never seen ready'}")
-    noticed_at, started = _noticed(stand, report, began), report.reached.handle.began_at
+    noticed_at = _noticed(stand, report, watch.ready_at, began)
+    started = report.reached.handle.began_at
     scale = stand.estate.clock.scale
     lasted = (watch.ready_at - (started or watch.ready_at)) * scale
     least = stand.account.pacing.least
@@ -112,14 +113,13 @@ async def _measure(client: Client, stand: Stand, minutes: float) -> Noticed:
     )
 
 
-def _noticed(stand: Stand, report: RunReport, began: int) -> datetime:
+def _noticed(stand: Stand, report: RunReport, ready_at: datetime, began: int) -> datetime:
     """Return when the end was noticed: where tags come after a restore, that is when they are set."""
     assert report.reached is not None
-    marks = [one.at for one in stand.wire.calls[began:] if one.operation in _MARKING]
-    if not marks:
-        return report.reached.ready_at
-    marked_at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - marks[0])
-    return min(report.reached.ready_at, marked_at)
+    now, instant = datetime.now(UTC), time.monotonic()
+    calls = [one for one in stand.wire.calls[began:] if one.operation in _MARKING]
+    marks = [now - timedelta(seconds=instant - one.at) for one in calls]
+    return min([report.reached.ready_at, *(one for one in marks if one >= ready_at)])
 
 
 async def _at(kind: str, minutes: float, scale: float, client: Client) -> Noticed:

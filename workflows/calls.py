@@ -149,11 +149,19 @@ class Undo:
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
+        self._removing: set[str] = set()
         self.left: list[str] = []
 
-    def add(self, what: str, how: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Note how a step is undone, before the step is tried."""
+    def add(
+        self, what: str, how: Callable[[], Coroutine[Any, Any, None]], *, removes: bool = False
+    ) -> None:
+        """Note how a step is undone, before the step is tried.
+
+        What `removes` something is left undone when an undo before it failed: it may be in use.
+        """
         self._steps.append((what, how))
+        if removes:
+            self._removing.add(what)
 
     def forget(self) -> None:
         """Make everything so far permanent."""
@@ -168,6 +176,9 @@ class Undo:
         """Undo everything, a cancel notwithstanding; what cannot be undone is kept in `left`."""
         while self._steps:
             what, how = self._steps.pop()
+            if self.left and what in self._removing:
+                self.left.append(f"{what}: not done, because of what is left; look at both first")
+                continue
             try:
                 await uninterrupted(how())
             except FailureError as error:

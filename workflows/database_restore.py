@@ -125,7 +125,7 @@ class DatabaseRestoreWorkflow:
 
     async def _restore(self, prepared: Prepared) -> RestoredResource:
         resource, point = self._request.resource, prepared.plan.point
-        self._undo.add("remove the new server", self._discard)
+        self._undo.add("remove the new server", self._discard, removes=True)
         handle = await perform(
             RestoreActivities.start_restore,
             StartRestore(
@@ -253,7 +253,7 @@ class DatabaseRestoreWorkflow:
         found = await perform(
             ConsumerActivities.locate,
             consumer,
-            short(resource, f"Note where {consumer.name} points"),
+            patient(resource, f"Note where {consumer.name} points"),
         )
         record = CutoverRecord(consumer=consumer.name, before=found.address, after=after)
         self._undo.add(f"turn {consumer.name} back", lambda: self._turn_back(consumer, record))
@@ -261,7 +261,7 @@ class DatabaseRestoreWorkflow:
         await perform(
             ConsumerActivities.switch,
             SwitchConsumer(consumer=consumer, address=after, key=self._request.id),
-            short(resource, f"Point {consumer.name} to the new server"),
+            patient(resource, f"Point {consumer.name} to the new server"),
         )
 
     async def _turn_back(self, consumer: Consumer, record: CutoverRecord) -> None:
@@ -270,7 +270,7 @@ class DatabaseRestoreWorkflow:
             SwitchConsumer(
                 consumer=consumer, address=record.before, key=f"undo {self._request.id}"
             ),
-            **short(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
+            **patient(self._request.resource, f"Turn {consumer.name} back to {record.before}"),
         )
         self._results.cutovers.remove(record)
 

@@ -108,13 +108,14 @@ def _kept(told: "DBSnapshotTypeDef") -> KeptBackup:
     """Return a snapshot in the common form; the data in it is of its last transaction's time."""
     created = told["SnapshotCreateTime"]
     known: Mapping[str, Any] = told
+    original = known.get("OriginalSnapshotCreateTime") or created  # a copy's own time says nothing
     data_at = (
         known.get("SnapshotDatabaseTime") or known.get("OriginalSnapshotCreateTime") or created
     )
     return KeptBackup(
         id=told["DBSnapshotIdentifier"],
-        taken_at=created,
-        began_at=min(data_at, created),
+        taken_at=original,
+        began_at=min(data_at, original),
         source=told.get("DBInstanceIdentifier", ""),
         source_id=told.get("DbiResourceId", ""),
         name=told["DBSnapshotIdentifier"],

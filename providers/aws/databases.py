@@ -120,6 +120,10 @@ class AwsInstances(Instances):
                     ApplyImmediately=True,
                 )
             raise soon(f"the protection of {instance.name} to be lifted")
+        if final_backup and instance.state is State.BUSY:
+            raise soon(
+                f"{instance.name} to be available for its last snapshot, now {instance.told}"
+            )
         last: dict[str, Any] = {"SkipFinalSnapshot": True}
         if final_backup and instance.state is State.READY:
             last = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": final_backup}

@@ -68,7 +68,9 @@ def settings_of(found: "DBInstanceTypeDef") -> dict[str, str]:
     """Return everything that the carry-over table compares."""
     told: Mapping[str, Any] = found
     groups = told.get("VpcSecurityGroups", [])
-    tags = {key: tag for key, tag in _tags(found).items() if not key.startswith("refloat-")}
+    tags = {
+        key: tag for key, tag in _tags(found).items() if not key.startswith(("refloat-", "aws:"))
+    }
     insights = told.get("PerformanceInsightsEnabled") or None
     values = {
         "publicly accessible": bool(told.get("PubliclyAccessible", False)),
@@ -79,7 +81,8 @@ def settings_of(found: "DBInstanceTypeDef") -> dict[str, str]:
         "IAM authentication": bool(told.get("IAMDatabaseAuthenticationEnabled", False)),
         "instance class": told.get("DBInstanceClass"),
         "storage type": told.get("StorageType"),
-        "IOPS": told.get("Iops"),
+        # gp3 has its own, which AWS shows but does not always take
+        "IOPS": told.get("Iops") if str(told.get("StorageType", "")).startswith("io") else None,
         "storage limit": told.get("MaxAllocatedStorage"),
         "Multi-AZ": bool(told.get("MultiAZ", False)),
         "backup retention": told.get("BackupRetentionPeriod"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from domain.checks import Finding
 from domain.errors import (
     AccessDeniedError,
+    BusyError,
     PermanentError,
     RecoveryError,
     ResourceMissingError,
@@ -31,9 +32,10 @@ class AwsAccess(Access):
         self, resource: ProtectedResource, point: RecoveryPoint, source: Instance | None, mode: Mode
     ) -> Iterator[Finding]:
         """Yield one finding a question."""
-        del point, mode
+        del resource, point
         yield self._identity()
-        yield from self._permissions(resource)
+        # a cutover renames the source itself, which a policy for copies alone does not allow
+        yield from self._permissions(source.name if source and mode is Mode.INCIDENT else _NOBODY)
         yield self._quota()
         if source is not None and source.encryption.key:
             yield self._key(source.encryption)
@@ -55,11 +57,10 @@ class AwsAccess(Access):
             advice="the worker holds the credentials of another account",
         )
 
-    def _permissions(self, resource: ProtectedResource) -> Iterator[Finding]:
-        """Ask to do it to an instance that does not exist: refused or not found, and nothing done."""
-        del resource
+    def _permissions(self, renamed: str) -> Iterator[Finding]:
+        """Ask to change nothing, or what does not exist: refused or not found, and nothing done."""
         acts: dict[str, Callable[[], object]] = {
-            "modify": lambda: self._client.rds.modify_db_instance(DBInstanceIdentifier=_NOBODY),
+            "modify": lambda: self._client.rds.modify_db_instance(DBInstanceIdentifier=renamed),
             "delete": lambda: self._client.rds.delete_db_instance(
                 DBInstanceIdentifier=_NOBODY, SkipFinalSnapshot=True
             ),
@@ -78,10 +79,14 @@ class AwsAccess(Access):
                 yield asked(title, expected, "", error)
             except ResourceMissingError:
                 yield finding(title, expected, "not refused for an unknown name", good=True)
+            except BusyError:
+                yield finding(title, expected, "not refused, only busy now", good=True)
             except TransientError:
                 raise
             except RecoveryError as error:
                 yield unasked(title, expected, f"AWS answered otherwise: {error}")
+            else:
+                yield finding(title, expected, "not refused, with nothing to change", good=True)
 
     def _quota(self) -> Finding:
         try:

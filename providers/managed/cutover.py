@@ -9,7 +9,7 @@ from domain.recovery import RestoreHandle, Superseded
 from domain.resources import ProtectedResource
 from providers.managed.account import Account
 from providers.managed.model import Instance, State
-from providers.managed.names import BY, KEPT, SERVES, SINCE, SUPERSEDED, run_tag
+from providers.managed.names import BY, FENCED, KEPT, SERVES, SINCE, SUPERSEDED, run_tag
 from providers.managed.points import waiting_for_release
 
 
@@ -48,11 +48,14 @@ class ManagedCutover(Cutover):
         account = self.account
         new, old = self._require(handle), self._old(resource, handle)
         notes: list[str] = []
-        if old is not None and old.tags.get(BY) != run_tag(handle.run_id):
-            account.instances.tag(old, {SUPERSEDED: resource.instance, BY: run_tag(handle.run_id)})
         if old is not None:
             unfenced = account.set_fence(resource, old, fenced=True)
             notes += [f"{old.name} is not fenced: {unfenced}"] if unfenced else []
+            marks = {SUPERSEDED: resource.instance, BY: run_tag(handle.run_id)}
+            if old.host and not unfenced:
+                marks[FENCED] = "yes"  # an undo then insists on freeing it
+            if any(old.tags.get(mark) != value for mark, value in marks.items()):
+                account.instances.tag(old, marks)
         moved = account.traffic.move(resource, old, new)
         if SERVES not in new.tags:
             stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%Sz")
@@ -87,9 +90,14 @@ class ManagedCutover(Cutover):
         old = account.current(resource)
         if old is None:
             return
+        still = account.set_fence(resource, old, fenced=False)
+        if still and FENCED in old.tags:
+            raise ServerFailedError(
+                f"{old.name} may still be read-only ({still}): run `alter database "
+                f"{resource.connection.database} reset default_transaction_read_only` on it"
+            )
         if old.tags.get(SUPERSEDED):
-            account.instances.tag(old, {SUPERSEDED: "", BY: ""})
-        account.set_fence(resource, old, fenced=False)
+            account.instances.tag(old, {SUPERSEDED: "", BY: "", FENCED: ""})
 
     def superseded(self, resource: ProtectedResource) -> Sequence[str]:
         """Return the instances that wait for their release."""
@@ -99,11 +107,12 @@ class ManagedCutover(Cutover):
         """Delete what is superseded, with a last backup of each; return once all is gone."""
         account, names = self.account, list(memory.recall())
         current = account.current(resource)
-        waiting = [
-            one
-            for one in waiting_for_release(account, resource)
-            if current is None or one.id != current.id
-        ]
+        if current is None:
+            raise NothingToReleaseError(
+                f"{resource.path} means no instance now, so what it meant before is not deleted: it "
+                "may be the only one left"
+            )
+        waiting = [one for one in waiting_for_release(account, resource) if one.id != current.id]
         names += [one.name for one in waiting if one.name not in names]
         if not names:
             raise NothingToReleaseError(

@@ -11,6 +11,7 @@ SERVES = "refloat-serves"
 SUPERSEDED = "refloat-superseded"
 SINCE = "refloat-since"
 BY = "refloat-by"
+FENCED = "refloat-fenced"
 KEPT = "refloat-kept"
 SELF = "refloat-self"
 _OURS = "refloat-"
@@ -64,7 +65,8 @@ def ownership(
         found.created_at is None or found.created_at >= since - _CLOCKS_APART
     )
     if tags_at_restore:
-        late = tag is None and young and since is not None and now - since < _TAGS_SHOW
+        fresh = found.created_at is None or now - found.created_at < _TAGS_SHOW
+        late = tag is None and young and fresh
         return Ownership.UNKNOWN if late else Ownership.STRANGE
     known = found.name == name and young and found.created_at is not None
     return Ownership.OURS if known else Ownership.STRANGE

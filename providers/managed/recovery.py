@@ -14,7 +14,7 @@ from domain.recovery import RecoveryPoint, RestoredResource, RestoreHandle
 from domain.resources import Mode, ProtectedResource
 from providers.managed.account import Account
 from providers.managed.model import Instance, Order, State
-from providers.managed.names import RUN, name_of, run_tag
+from providers.managed.names import RUN, SERVES, name_of, run_tag
 
 
 class ManagedRecovery(ResourceRecovery):
@@ -118,7 +118,9 @@ class ManagedRecovery(ResourceRecovery):
             )
         if found.state is not State.GOING:
             try:
-                account.instances.delete(found, final_backup="")
+                # what served for a moment may hold commits of its own
+                served = SERVES in found.tags
+                account.instances.delete(found, f"{found.name}-last" if served else "")
             except ResourceMissingError:
                 return
         raise account.wait(f"{found.name} to be deleted, now {found.told}")

@@ -29,6 +29,7 @@ def fence(server: RestoreHandle, connection: Connection, secrets: Secrets, *, fe
     """
     with session(server, connection, secrets, application="refloat-fence") as held:
         held.execute("set default_transaction_read_only = off")  # ours, or a fence could not go
+        held.execute("set statement_timeout = '15s'")  # a server that hangs must not hold a cutover
         try:
             held.execute(_statement(connection.database, fenced=fenced))
         except psycopg.errors.InsufficientPrivilege as error:

@@ -57,6 +57,7 @@ def session(
                 connect_timeout=5,
                 application_name=application,
                 client_encoding="UTF8",
+                tcp_user_timeout=30_000,  # of a peer that is gone without a word
                 **tls,
             )
             held = psycopg.connect(where, autocommit=True)
