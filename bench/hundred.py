@@ -215,7 +215,9 @@ def _tell(
     memory: int,
 ) -> int:
     ends = Counter(
-        one.outcome.value if isinstance(one, RunReport) else f"{type(one).__name__}: {one}"
+        f"{one.outcome.value} {one.failure}".strip()
+        if isinstance(one, RunReport)
+        else f"{type(one).__name__}: {one}"
         for one in reports
     )
     for end, count in ends.most_common(8):
