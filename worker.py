@@ -24,6 +24,7 @@ from activities.database import (
     all_steps,
 )
 from activities.evidence import EvidenceActivities
+from activities.log import start_log
 from activities.verification import VerificationActivities
 from client.catalog_file import find_catalog, load_catalog
 from client.connection import TemporalUnreachableError, connect
@@ -164,6 +165,7 @@ def main() -> None:
         "given credentials that cannot reach production; default: both",
     )
     asked = parser.parse_args()
+    start_log()
     code = 0
     try:
         asyncio.run(serve(find_catalog(asked.catalog).resolve(), queues=asked.queue or QUEUES))

@@ -12,10 +12,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from domain.errors import (
+    BusyError,
     NotYetError,
     PermanentError,
     RecoveryError,
     StoppedError,
+    ThrottledError,
     TransientError,
     WorkerStoppingError,
 )
@@ -30,7 +32,7 @@ _BEAT_SECONDS = 1.0
 
 def as_failure(error: RecoveryError) -> ApplicationError:
     """Return the failure that tells Temporal whether, and when, to ask again."""
-    waiting = isinstance(error, NotYetError)
+    waiting = isinstance(error, NotYetError | BusyError | ThrottledError)
     return ApplicationError(
         str(error),
         type=type(error).__name__,

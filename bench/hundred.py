@@ -149,6 +149,7 @@ def _stage(each: int, kinds: list[str]) -> Iterator[tuple[Path, list[Cloud]]]:
         for cloud in clouds:
             held.callback(cloud.daemon.stop, within=120)
             cloud.start()
+            cloud.ask("allow", {"instances": 2 * each})
         (root / "refloat.yaml").write_text(json.dumps(_catalog(clouds, each)))
         seeds = [(cloud, f"orders-{number}") for number in range(each) for cloud in clouds]
         with ThreadPoolExecutor(4) as pool:

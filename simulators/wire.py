@@ -46,6 +46,10 @@ class ControlPlane(Protocol):
         """Make an instance that has existed for long; return its address once it runs protected."""
         ...
 
+    def allow(self, instances: int) -> None:
+        """Set how many instances the account may have, as its provider does on request."""
+        ...
+
     def force(self, name: str, state: str) -> None:
         """Hold an instance in a raw state of the provider; an empty state lets it go on."""
         ...
@@ -53,7 +57,7 @@ class ControlPlane(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """One call that came in, in real seconds."""
+    """One call, and when it came in, in real seconds."""
 
     at: float
     operation: str
@@ -104,14 +108,14 @@ class Wire:
         request = Request(environment)
         if request.path.startswith(ADMIN):
             return self._administer(request)(environment, start)
-        operation = self.plane.operation_of(request)
+        came, operation = time.monotonic(), self.plane.operation_of(request)
         faults = self.plane.estate.faults
         refusal = faults.refusal_of(operation)
         if faults.throttling or self._too_many():
             refusal = self.plane.throttled()
         answer = self.plane.render(request, refusal) if refusal else self.plane.answer(request)
         with self._lock:
-            self.calls.append(Call(time.monotonic(), operation, answer.status_code))
+            self.calls.append(Call(came, operation, answer.status_code))
         if refusal is None and faults.takes_reply_of(operation):
             cut: socket.socket = environment["werkzeug.socket"]
             cut.shutdown(socket.SHUT_RDWR)
@@ -144,6 +148,8 @@ class Wire:
             estate.clock.move(timedelta(seconds=asked["move"]))
         elif what == "force":
             self.plane.force(asked["name"], asked["state"])
+        elif what == "allow":
+            self.plane.allow(asked["instances"])
         elif what == "throttle":
             estate.faults.throttle_for(timedelta(seconds=asked["seconds"]))
         elif what == "lose-reply":

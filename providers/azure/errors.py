@@ -8,7 +8,6 @@ the answer that told it, so its code must do.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -41,6 +40,7 @@ from domain.errors import (
     ThrottledError,
     UnknownProviderError,
 )
+from providers.managed.refusals import Row, Told
 
 LONGEST = 400
 """Characters kept of a message: a proxy's page is one too."""
@@ -69,43 +69,6 @@ class Quirk(Enum):
 
     MOMENT = (PointRefusedError, f"{BAD_MOMENT}: Azure tells a wrong one as an error of its own")
     BACKUP = (BusyError, f"{BACKING_UP}: Azure tells both as an error of its own")
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is known of an error."""
-
-    codes: tuple[str, ...] = ()
-    message: str = ""
-    status: int = 0
-    """HTTP status; 0 for a failed operation and for what never was an answer."""
-    raised: Exception | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way in which an error is told; every condition that it states must hold."""
-
-    becomes: type[RecoveryError]
-    meaning: str
-    codes: tuple[str, ...] = ()
-    like: str = ""
-    """Pattern of codes."""
-    says: str = ""
-    """Pattern of the message."""
-    statuses: tuple[int, ...] = ()
-    raised: tuple[type[Exception], ...] = ()
-
-    def fits(self, told: Told) -> bool:
-        """Return whether this row is about the error."""
-        named = {code.lower() for code in told.codes}
-        return (
-            (not self.codes or any(code.lower() in named for code in self.codes))
-            and (not self.like or any(_found(self.like, code) for code in told.codes))
-            and (not self.says or _found(self.says, told.message))
-            and (not self.statuses or told.status in self.statuses)
-            and (not self.raised or isinstance(told.raised, self.raised))
-        )
 
 
 TABLE = (
@@ -324,10 +287,6 @@ def _action(told: Told) -> str:
 def _lock(message: str) -> str:
     found = re.search(r"locked:?\s*'([^']+)'", message)
     return found[1] if found else "the server or its resource group"
-
-
-def _found(pattern: str, text: str) -> bool:
-    return re.search(pattern, text, re.IGNORECASE) is not None
 
 
 def _short(message: str) -> str:

@@ -9,7 +9,6 @@ one spelling.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
 import requests
@@ -35,6 +34,7 @@ from domain.errors import (
     UnknownProviderError,
 )
 from providers.gcp.permissions import permission_of
+from providers.managed.refusals import Row, Told
 
 LONGEST = 400
 """Characters kept of a message: a proxy's page is one too."""
@@ -43,39 +43,6 @@ NO_ROOM = "no room for this machine type in the zone now; take another zone or t
 KEY_GONE = "the encryption key is disabled, destroyed or out of reach; have it enabled in Cloud KMS"
 OWN_PROBLEM = "Cloud SQL has a problem of its own; asked again"
 MISSING = "Cloud SQL knows no such thing"
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is known of an error."""
-
-    codes: tuple[str, ...] = ()
-    message: str = ""
-    status: int = 0
-    """HTTP status; 0 for a failed operation and for what never was an answer."""
-    raised: Exception | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way in which an error is told; every condition that it states must hold."""
-
-    becomes: type[RecoveryError]
-    meaning: str
-    codes: tuple[str, ...] = ()
-    statuses: tuple[int, ...] = ()
-    says: str = ""
-    raised: tuple[type[Exception], ...] = ()
-
-    def fits(self, told: Told) -> bool:
-        """Return whether this row is about the error."""
-        spelled = {_spelled(code) for code in told.codes}
-        return (
-            (not self.codes or any(_spelled(code) in spelled for code in self.codes))
-            and (not self.statuses or told.status in self.statuses)
-            and (not self.says or re.search(self.says, told.message, re.IGNORECASE) is not None)
-            and (not self.raised or isinstance(told.raised, self.raised))
-        )
 
 
 TABLE = (
@@ -305,10 +272,6 @@ def _pace(error: GoogleAPICallError) -> timedelta | None:
     """Return how long the answer asks to wait, where it does."""
     seconds = getattr(error.response, "headers", {}).get("Retry-After", "")
     return timedelta(seconds=int(seconds)) if seconds.isdigit() else None
-
-
-def _spelled(code: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", code.lower()).removeprefix("error")
 
 
 def _short(message: str) -> str:

@@ -151,6 +151,10 @@ class RdsPlane(ControlPlane):
             record = seeding.seeded(region, seed, settings, resource_id)
             return "127.0.0.1", port_of(region, record)
 
+    def allow(self, instances: int) -> None:
+        """Set how many instances the account may have, as its provider does on request."""
+        self.limits.instances = instances
+
     def force(self, name: str, state: str) -> None:
         """Hold the instance of a name in a state, also one that is still to come."""
         with self._lock:

@@ -103,6 +103,10 @@ class ArmPlane(ControlPlane):
             if level:
                 self.account.locks[scope] = level
 
+    def allow(self, instances: int) -> None:
+        """Set how many instances the account may have, as its provider does on request."""
+        self.account.quota = instances
+
     def force(self, name: str, state: str) -> None:
         """Hold a server in a raw state; an empty one lets it go on. `Inaccessible`: its key is lost."""
         server = self.server(name)

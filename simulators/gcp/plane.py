@@ -126,6 +126,10 @@ class CloudSqlPlane(ControlPlane):
         made.become("RUNNABLE")
         return "127.0.0.1", servers.port_of(self._account, made)
 
+    def allow(self, instances: int) -> None:
+        """Set how many instances the account may have, as its provider does on request."""
+        self.switches.quota = instances
+
     def force(self, name: str, state: str) -> None:
         """Hold an instance of any project in a raw state; a suspension may have `:REASON` behind."""
         with self._account.lock:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from simulators.backends import Backends
 from simulators.estate import Estate
-from simulators.scaleway.refusals import ApiError, not_found, transient_state
+from simulators.scaleway.refusals import ApiError, not_found, quota_reached, transient_state
 from simulators.scaleway.shapes import (
     DISK_FULL,
     ERROR,
@@ -62,8 +62,20 @@ class Account:
     backups: dict[str, Backup] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     key_enabled: bool = True
+    quota: int = 100
+    """Instances that the project may have."""
     tags_restored: bool = False
     stock: dict[str, str] = field(default_factory=dict)
+
+    def add(self, instance: Instance) -> None:
+        """Take an instance in, if the project may have one more.
+
+        Raises:
+            ApiError: it may not.
+        """
+        if len(self.instances) >= self.quota:
+            raise quota_reached("instance", len(self.instances), self.quota)
+        self.instances[instance.id] = instance
 
     def backends(self, instance: Instance) -> Backends:
         """Return the servers of an instance's engine."""

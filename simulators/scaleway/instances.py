@@ -49,7 +49,7 @@ def get_instance(account: Account, call: Call) -> Json:
 def create_instance(account: Account, call: Call) -> Json:
     """Begin an empty instance."""
     instance = _described(account, call)
-    account.instances[instance.id] = instance
+    account.add(instance)
     specs = call.body.get("init_endpoints") or [PUBLIC]
     for spec in specs:
         if kind_of(spec) == PRIVATE_NETWORK:

@@ -76,6 +76,10 @@ class ScalewayPlane(ControlPlane):
                     return instance
         raise LookupError(f"no instance {name}")
 
+    def allow(self, instances: int) -> None:
+        """Set how many instances the account may have, as its provider does on request."""
+        self.account.quota = instances
+
     def force(self, name: str, state: str) -> None:
         """Hold the instances or snapshots of a name or id in a state; an empty one lets them go on."""
         with self.account.lock:

@@ -79,6 +79,12 @@ def precondition(name: str, help_message: str) -> ApiError:
     )
 
 
+def quota_reached(resource: str, current: int, quota: int) -> ApiError:
+    """Return the error for one thing more than the project may have."""
+    detail = {"current": current, "quota": quota, "resource": f"rdb_{resource}s"}
+    return ApiError(403, "quotas_exceeded", "quota(s) exceeded", details=[detail])
+
+
 def denied(reason: str) -> ApiError:
     """Return the error for a key that the provider does not know or accept."""
     return ApiError(

@@ -136,7 +136,7 @@ def create_instance_from_snapshot(account: Account, call: Call) -> Json:
     account.require(snapshot)
     node = node_of(account, str(call.body.get("node_type") or snapshot.source.node_type))
     instance = _restored(account, snapshot, call, node)
-    account.instances[instance.id] = instance
+    account.add(instance)
     backends = account.backends(instance)
 
     def restore() -> None:

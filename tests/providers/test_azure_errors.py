@@ -33,7 +33,8 @@ from domain.errors import (
     UnknownProviderError,
 )
 from providers.azure.client import AzureDatabases
-from providers.azure.errors import TABLE, Quirk, Told, azure_errors, failure_of, translated
+from providers.azure.errors import TABLE, Quirk, azure_errors, failure_of, translated
+from providers.managed.refusals import Told
 from simulators.azure.plane import SUBSCRIPTION
 from simulators.faults import Refusal
 from tests.simulators.azure_ground import GROUP, Ground, simulated

@@ -16,12 +16,12 @@ from domain import errors
 from providers.gcp.errors import (
     LONGEST,
     TABLE,
-    Told,
     failure_of,
     gcp_errors,
     suspension_of,
 )
 from providers.gcp.rest import refusal_of
+from providers.managed.refusals import Told
 
 AUTH: Any = auth  # google-auth's constructors have no types
 URL = "https://sqladmin.googleapis.com/v1/projects/shop/instances/orders"
