@@ -167,6 +167,10 @@ class Undo:
         """Make everything so far permanent."""
         self._steps.clear()
 
+    def spare(self) -> None:
+        """Take everything back but what removes something."""
+        self._steps = [step for step in self._steps if step[0] not in self._removing]
+
     @property
     def planned(self) -> Sequence[str]:
         """What would be undone, last first."""

@@ -38,7 +38,7 @@ with workflow.unsafe.imports_passed_through():
         uninterrupted,
     )
     from workflows.planning import Prepared, needs_approval, prepare
-    from workflows.reporting import Results, report_of
+    from workflows.reporting import UNPROVEN, Results, report_of
     from workflows.requests import ApprovalGiven
     from workflows.run_clock import RunClock
 
@@ -61,6 +61,7 @@ class DatabaseRestoreWorkflow:
         self._undo = Undo()
         self._results = Results()
         self._report: RunReport | None = None
+        self._keeps_copy = False
 
     @workflow.run
     async def run(self, request: RestoreRequest) -> RunReport:
@@ -72,7 +73,10 @@ class DatabaseRestoreWorkflow:
             self._gate.close()
             self._clock.close()
             self._judge(error)
+            good = request.mode is Mode.INCIDENT and self._results.has_good_copy
+            self._keeps_copy = good and workflow.patched("keep-a-good-copy")
             await self._take_back(self._results.failure)
+            await self._keep_what_is_good()
         watch.cancel()
         report = await self._conclude()
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -186,7 +190,7 @@ class DatabaseRestoreWorkflow:
             raise ApplicationError(
                 f"the copy is not proven: {first.name!r} failed: expected {first.expected}, "
                 f"observed {first.observed}",
-                type="VerificationFailedError",
+                type=UNPROVEN,
                 non_retryable=True,
             )
         for finding in failed:
@@ -303,9 +307,32 @@ class DatabaseRestoreWorkflow:
         ]
 
     async def _take_back(self, why: str) -> None:
+        if self._keeps_copy:
+            self._undo.spare()
         for what in self._undo.planned:
             self._clock.note(f"undo, because {why}: {what}")
         await self._undo.run()
+
+    async def _keep_what_is_good(self) -> None:
+        """Leave the copy of a failed run to who must decide now; what may be in use gets no mark."""
+        results, resource = self._results, self._request.resource
+        if results.restored is None or not self._keeps_copy or self._undo.left:
+            return
+        handle = results.restored.handle
+        try:
+            await uninterrupted(
+                workflow.execute_activity_method(
+                    RestoreActivities.keep,
+                    OnServer(resource=resource, handle=handle),
+                    **patient(resource, "Keep the copy until it is released"),
+                )
+            )
+        except FailureError as error:
+            self._undo.left.append(f"mark {handle.server} for its release: {sentence_of(error)[0]}")
+        results.failure += (
+            f"; the copy is kept at {handle.address}: look at it, then `refloat release "
+            f"{resource.path}` removes it"
+        )
 
     def _made(self, what: str, name: str) -> None:
         self._results.created.append(Creation(what=what, name=name, kept=True))

@@ -29,6 +29,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.run_clock import RunClock
 
 
+UNPROVEN = "VerificationFailedError"
+"""Type of the failure by which a copy is given up: its data is not what it should be."""
+
+
 @dataclass
 class Results:
     """What a run found and made so far, and how it ended."""
@@ -46,6 +50,12 @@ class Results:
     failure: str = ""
     failure_type: str = ""
     left: tuple[str, ...] = ()
+
+    @property
+    def has_good_copy(self) -> bool:
+        """Whether a failed run made a copy that may still save the day: whole, and not given up."""
+        failed = self.outcome is Outcome.FAILED and self.failure_type != UNPROVEN
+        return failed and self.restored is not None
 
     @property
     def last_commit_at(self) -> datetime | None:

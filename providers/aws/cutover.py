@@ -1,12 +1,21 @@
 """The rename swap: the endpoint's name belongs to the identifier, so the identifiers change hands."""
 
-from domain.errors import ResourceMissingError
+from domain.errors import BusyError, NameTakenError, ResourceMissingError, ServerFailedError
 from domain.resources import ProtectedResource
 from providers.aws.client import AwsClient
 from providers.aws.databases import AwsInstances
 from providers.managed.driver import Traffic
 from providers.managed.model import Instance, Moved, State
-from providers.managed.names import RUN, name_of, old_name_of, run_tag
+from providers.managed.names import (
+    RUN,
+    SERVES,
+    SINCE,
+    SUPERSEDED,
+    name_of,
+    old_name_of,
+    run_tag,
+    serving,
+)
 from providers.managed.pacing import soon
 
 _NOTE = (
@@ -22,46 +31,77 @@ class AwsTraffic(Traffic):
         self._client, self._instances, self._scale = client, instances, scale
 
     def current(self, resource: ProtectedResource) -> Instance | None:
-        """Return the instance of the catalog's name."""
-        return self._instances.find(resource.instance)
+        """Return the instance of the catalog's name.
+
+        What is broken may keep that name although it is superseded: then it is what was cut over to.
+        """
+        named = self._instances.find(resource.instance)
+        if named is not None and SUPERSEDED not in named.tags:
+            return named
+        return serving(self._instances.all(), named, resource.instance)
 
     def move(self, resource: ProtectedResource, old: Instance | None, new: Instance) -> Moved:
-        """Rename the old one away, then the new one to the name."""
-        run_id = new.tags.get(RUN, "")
-        if new.name == resource.instance:
-            self._require_ready(new)
-            names = _NAMES.format(
-                new=name_of(run_id, resource.instance),
-                now=resource.instance,
-                was=old_name_of(run_id, resource.instance),
-            )
+        """Rename the old one away, then the new one to the name.
+
+        AWS renames nothing that is broken: then the new one keeps its name and its own address.
+        """
+        run_id, name = new.tags.get(RUN, ""), resource.instance
+        aside = old_name_of(run_id, name)
+        if new.name == name:
+            self._settled(new)
+            names = _NAMES.format(new=name_of(run_id, name), now=name, was=aside)
             return Moved(f"{new.host}:{new.port}", (_NOTE, names))
-        if old is not None and old.name == resource.instance:
-            self._rename(old, old_name_of(run_id, resource.instance))
+        if old is not None and old.name == name:
+            try:
+                self._rename(old, aside)
+            except NameTakenError:  # by itself: its state does not tell that it is being renamed
+                raise soon(f"{name} to be renamed to {aside}", self._scale) from None
+            except ServerFailedError as error:
+                return _beside(new, str(error))
         if old is not None:
-            self._require_ready(old)
-        self._rename(new, resource.instance)
+            self._settled(old)
+        try:
+            self._rename(new, name)
+        except NameTakenError:
+            holder = self._instances.find(name)
+            if holder is not None and SUPERSEDED not in holder.tags:
+                raise
+            if holder is None:
+                raise soon(f"the name {name} to be free", self._scale) from None
+            return _beside(new, f"{name} is superseded, {holder.told}, and has the name still")
         raise AssertionError  # a rename always waits
 
     def move_back(self, resource: ProtectedResource, run_id: str) -> None:
         """Rename the new one back to its own name, then the old one to the path's."""
         holder = self._instances.find(resource.instance)
         if holder is not None and holder.tags.get(RUN) == run_tag(run_id):
-            self._require_ready(holder)
+            self._unmark(holder)
             self._rename(holder, name_of(run_id, resource.instance))
+        copy = self._instances.find(name_of(run_id, resource.instance))
+        if copy is not None and copy.tags.get(RUN) == run_tag(run_id):
+            self._unmark(copy)
         was = self._instances.find(old_name_of(run_id, resource.instance))
         if was is not None:
-            self._require_ready(was)
             self._rename(was, resource.instance)
         if holder is not None:
-            self._require_ready(holder)
+            self._settled(holder)
+
+    def _unmark(self, copy: Instance) -> None:
+        """Take the path's tag away, also one that does not show yet."""
+        self._settled(copy)
+        self._instances.tag(copy, {SERVES: "", SINCE: ""})
+        if SERVES in copy.tags:
+            raise soon(f"{copy.name} to show that it serves no longer", self._scale)
 
     def _rename(self, instance: Instance, name: str) -> None:
         """Begin a rename and wait for it: the instance reboots under its new name.
 
         While that goes on, RDS may show an instance under a name that it no longer takes calls for.
+
+        Raises:
+            ServerFailedError: it is broken, and RDS does not rename it.
         """
-        self._require_ready(instance)
+        self._settled(instance)
         try:
             with self._client.call(f"rename {instance.name} to {name}"):
                 self._client.rds.modify_db_instance(
@@ -71,8 +111,20 @@ class AwsTraffic(Traffic):
                 )
         except ResourceMissingError:
             raise soon(f"{instance.name} to show under its name", self._scale) from None
+        except BusyError:
+            if instance.state is State.READY:
+                raise
+            raise ServerFailedError(
+                f"{instance.name} is {instance.told}, and AWS renames nothing that is"
+            ) from None
         raise soon(f"{instance.name} to be renamed to {name}", self._scale)
 
-    def _require_ready(self, instance: Instance) -> None:
-        if instance.state is not State.READY:
+    def _settled(self, instance: Instance) -> None:
+        """Return once nothing is going on with an instance, be it whole or broken."""
+        if instance.state in {State.BUSY, State.GOING}:
             raise soon(f"{instance.name} to be available, now {instance.told}", self._scale)
+
+
+def _beside(new: Instance, why: str) -> Moved:
+    told = f"{why}: {new.name} keeps its name and its own address, and serves the path from there"
+    return Moved(f"{new.host}:{new.port}", (told,))

@@ -192,7 +192,10 @@ class LocalCutover(Cutover):
         return self._servers(resource).superseded()
 
     def release(self, resource: ProtectedResource, memory: Memory) -> Sequence[str]:
-        """Delete the superseded servers; their archives stay until the retention ends."""
+        """Delete what the path meant before; its archives stay until the retention ends.
+
+        A copy that a run kept goes with its archive: the path never means what is in there.
+        """
         del memory  # over in one attempt
         names = self.superseded(resource)
         if not names:
@@ -205,7 +208,11 @@ class LocalCutover(Cutover):
             if record is not None and record.managed:
                 with held(servers.layout.server(name) / LOCK, name):
                     stop_server(servers, record)
-                    self._seal_rest(servers, resource, record)
+                    if servers.was_current(name):
+                        self._seal_rest(servers, resource, record)
+                    else:
+                        for folder in (servers.layout.archive(name), servers.layout.spool(name)):
+                            remove_tree(folder)
                     remove_folder(servers.layout, name)
             elif record is not None:
                 self._let_go(servers, resource, record)

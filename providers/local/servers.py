@@ -94,6 +94,11 @@ class Servers:
         kept = [one.name for one in self.all() if one.kept and one.name != tenures.server]
         return list(dict.fromkeys([*before, *kept]))
 
+    def was_current(self, name: str) -> bool:
+        """Return whether the path ever meant a server, but for a cutover that was taken back."""
+        tenures = self.tenures()
+        return tenures is not None and any(one.server == name for one in tenures.tenures)
+
     def install(self, record: ServerRecord, run_id: str = "") -> None:
         """Make `record` what the path means, from now on."""
         now = datetime.now(UTC)

@@ -9,7 +9,7 @@ from domain.recovery import RestoreHandle, Superseded
 from domain.resources import ProtectedResource
 from providers.managed.account import Account
 from providers.managed.model import Instance, State
-from providers.managed.names import BY, FENCED, KEPT, SERVES, SINCE, SUPERSEDED, run_tag
+from providers.managed.names import BY, FENCED, KEPT, SERVED, SERVES, SINCE, SUPERSEDED, run_tag
 from providers.managed.points import waiting_for_release
 
 
@@ -59,7 +59,7 @@ class ManagedCutover(Cutover):
         moved = account.traffic.move(resource, old, new)
         if SERVES not in new.tags:
             stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%Sz")
-            account.instances.tag(new, {SERVES: resource.instance, SINCE: stamp})
+            account.instances.tag(new, {SERVES: resource.instance, SINCE: stamp, SERVED: "yes"})
         return Superseded(
             server=old.name if old else None,
             fenced=not notes,
@@ -128,7 +128,8 @@ class ManagedCutover(Cutover):
         return names
 
     def _delete(self, instance: Instance) -> None:
-        last = f"{instance.name}-last" if instance.tags.get(SUPERSEDED) else ""
+        served = {SUPERSEDED, SERVED} & set(instance.tags)
+        last = f"{instance.name}-last" if served else ""
         try:
             self.account.instances.delete(instance, final_backup=last)
         except ResourceMissingError:

@@ -9,6 +9,8 @@ from providers.managed.model import Instance
 RUN = "refloat-run"
 SERVES = "refloat-serves"
 SUPERSEDED = "refloat-superseded"
+SERVED = "refloat-served"
+"""Stays where an undo takes the path away again: who served may hold commits of its own."""
 SINCE = "refloat-since"
 BY = "refloat-by"
 FENCED = "refloat-fenced"

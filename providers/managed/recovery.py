@@ -14,7 +14,7 @@ from domain.recovery import RecoveryPoint, RestoredResource, RestoreHandle
 from domain.resources import Mode, ProtectedResource
 from providers.managed.account import Account
 from providers.managed.model import Instance, Order, State
-from providers.managed.names import RUN, SERVES, name_of, run_tag
+from providers.managed.names import RUN, SERVED, name_of, run_tag
 
 
 class ManagedRecovery(ResourceRecovery):
@@ -118,8 +118,7 @@ class ManagedRecovery(ResourceRecovery):
             )
         if found.state is not State.GOING:
             try:
-                # what served for a moment may hold commits of its own
-                served = SERVES in found.tags
+                served = SERVED in found.tags
                 account.instances.delete(found, f"{found.name}-last" if served else "")
             except ResourceMissingError:
                 return

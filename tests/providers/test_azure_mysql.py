@@ -4,10 +4,11 @@ import pytest
 
 from tests.providers import azure_stand
 from tests.providers import test_cloud_contract as contract
+from tests.providers import test_cloud_cutover as cutover
 from tests.providers.clouds import Stand
 
 mysql, in_time = azure_stand.mysql, contract.in_time
-globals().update({test.__name__: test for test in contract.CORE})
+globals().update({test.__name__: test for test in (*contract.CORE, *cutover.CORE)})
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from domain.errors import (
     PermanentError,
     ProviderUnavailableError,
     QuotaReachedError,
-    RecoveryError,
     RecoveryPointUnreachableError,
     ThrottledError,
     UnknownProviderError,
@@ -31,7 +30,7 @@ from providers.managed.names import RUN, name_of
 from simulators.faults import Refusal
 from tests.providers.clouds import CLOUD_TABLE, Stand, stand_of
 from tests.simulators.scripted import ScriptedBackends, scripted_estate
-from tests.station import Notes, no_progress
+from tests.station import no_progress
 
 DAY = timedelta(days=1)
 
@@ -307,49 +306,6 @@ def test_a_drill_repairs_only_what_decides_who_gets_in(stand: Stand) -> None:
     assert all(source.get(name) == copy.get(name) for name in essential)
 
 
-def test_a_protected_instance_is_released_only_after_its_cutover(stand: Stand) -> None:
-    run_id = key()
-    restored = stand.restore(a_point(stand), run_id)
-    stand.carry_over(restored)
-    cutover = stand.provider.cutover
-    stand.settle(lambda: cutover.protect(stand.resource, restored.handle, no_progress))
-    old = stand.account.current(stand.resource)
-    assert old is not None
-    moved = stand.settle(lambda: cutover.promote(stand.resource, restored.handle))
-    now = stand.account.current(stand.resource)
-
-    assert now is not None
-    assert now.id == restored.handle.id
-    assert moved.address
-    memory = Notes()
-    gone = stand.settle(lambda: cutover.release(stand.resource, memory))
-    assert len(gone) == 1
-    assert [one.id for one in stand.instances().values()] == [restored.handle.id]
-
-
-def test_a_cutover_is_undone_from_wherever_it_got_to(stand: Stand) -> None:
-    run_id = key()
-    restored = stand.restore(a_point(stand), run_id)
-    cutover = stand.provider.cutover
-    old = stand.account.current(stand.resource)
-    assert old is not None
-    for calls in (0, 1, 2, 3, 50):
-        for _ in range(calls):
-            try:
-                cutover.promote(stand.resource, restored.handle)
-                break
-            except RecoveryError:
-                stand.estate.clock.move(timedelta(seconds=30))
-
-        stand.settle(lambda: cutover.demote(stand.resource, restored.handle))
-
-        back = stand.account.current(stand.resource)
-        assert back is not None
-        assert back.id == old.id
-        assert back.name == old.name
-        assert cutover.superseded(stand.resource) == []
-
-
 def test_a_deleted_source_can_still_be_restored(stand: Stand) -> None:
     point = a_point(stand)
     source = stand.instances()["orders"]
@@ -396,8 +352,6 @@ CORE = (
     test_a_run_that_wrote_nothing_down_finds_its_copy_to_discard,
     test_every_setting_that_a_restore_drops_is_found_and_repaired,
     test_a_drill_repairs_only_what_decides_who_gets_in,
-    test_a_protected_instance_is_released_only_after_its_cutover,
-    test_a_cutover_is_undone_from_wherever_it_got_to,
     test_a_deleted_source_can_still_be_restored,
 )
 """What the same cloud is asked once more where it behaves in another way."""

@@ -17,6 +17,7 @@ from simulators.faults import Refusal
 from simulators.scaleway.shapes import LOAD_BALANCER, PRIVATE_NETWORK
 from tests.providers import scaleway_stand
 from tests.providers import test_cloud_contract as contract
+from tests.providers import test_cloud_cutover as cutover
 from tests.providers.clouds import Stand
 from tests.providers.scaleway_stand import (
     MINUTES,
@@ -32,7 +33,7 @@ from tests.providers.scaleway_stand import (
 
 empty, plain = scaleway_stand.empty, scaleway_stand.plain
 key, a_point, in_time = contract.key, contract.a_point, contract.in_time
-globals().update({test.__name__: test for test in contract.CORE})
+globals().update({test.__name__: test for test in (*contract.CORE, *cutover.CORE)})
 
 
 @pytest.fixture

@@ -105,6 +105,11 @@ async def test_an_unhealthy_consumer_is_turned_back_and_the_old_server_takes_wri
         before = (made.root / "checkout.env").read_text()
         async with working(temporal.client, made):
             report = await _report(temporal.client, new_request(made.resource, LATEST))
+            (kept,) = (one.name for one in report.created if one.what == "server" and one.kept)
+            copy = made.servers.record(kept)
+            made.sql("create table after_the_undo ()")
+            in_the_copy = made.sql("select to_regclass('after_the_undo')", kept)
+            released = await release(temporal.client, made.resource)
 
         assert (report.outcome, exit_code(report)) == (Outcome.FAILED, 1)
         assert "did not become healthy within 2 s: checkout" in report.failure
@@ -113,8 +118,11 @@ async def test_an_unhealthy_consumer_is_turned_back_and_the_old_server_takes_wri
         assert report.left_behind == ()
         assert report.cutovers == ()
         assert report.superseded is None
-        assert {made.kept for made in report.created if made.what == "server"} == {False}
         assert (made.root / "checkout.env").read_text() == before
+        assert copy is not None
+        assert f"the copy is kept at {copy.host}:{copy.port}: look at it" in report.failure
+        assert in_the_copy == [(None,)]
+        assert released == [kept]
         _require_as_before(made)
 
 
