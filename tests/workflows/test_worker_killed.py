@@ -9,13 +9,20 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from temporalio.client import Client
 
 from client.connection import connect
 from client.questions import release
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import (
+    StartedRun,
+    await_report,
+    handle_of,
+    new_request,
+    start_restore,
+)
 from client.settings import TemporalSettings
 from domain.clock import Phase
 from domain.recovery import RestoreRequest, Target, TargetKind
@@ -41,14 +48,19 @@ STEPS = (
     "consumer.locate",
     "consumer.switch",
     "consumer.await_healthy",
-    "restore.discard",
-    "restore.keep",
     "evidence.store",
 )
+"""Of a run that cuts over, in their order."""
+OTHER_RUNS = ("restore.discard", "restore.keep")
+"""Of a drill, and of a run without cutover."""
 LONG_STEPS = ("restore.transfer", "verify.restored", "cutover.protect")
 ACTING_STEPS = ("restore.start", "restore.transfer", "cutover.promote", "consumer.switch")
 WORKER = Path(__file__).parent.parent / "chaos_worker.py"
 LANES = 5
+THOROUGH = bool(os.environ.get("REFLOAT_TEST_THOROUGH"))
+"""One death a run; otherwise the workers of one run die one after the other."""
+Deaths: TypeAlias = list[tuple[str, str]]
+"""At which steps the workers of one run die, and when: before, during, after, or once reported."""
 CONSUMER = {"checkout": {"platform": {"kind": "local", "settings": "checkout.env"}}}
 
 
@@ -147,13 +159,17 @@ def _require_as_if_nothing_happened(
     wait_for("nothing to be left over", lambda: not made.leftovers(), within=15)
 
 
-async def _killed_at(at: Lane, client: Client, step: str, point: str) -> None:
+async def _killed_at(at: Lane, client: Client, deaths: Deaths) -> None:
+    """Run one restore by workers that die one after the other, and end it by one that lives."""
     before = {record.name for record in at.station.servers.all()}
-    request = at.request(step)
-    async with at.worker(step, point) as deadly:
-        started = await start_restore(client, request)
-        died = await asyncio.wait_for(asyncio.to_thread(deadly.wait), 60)
-    assert died == -9, f"{step} {point}: the worker ended with {died}"
+    request = at.request(deaths[-1][0])
+    started: StartedRun | None = None
+    for step, point in deaths:
+        async with at.worker(step, point) as deadly:
+            started = started or await start_restore(client, request)
+            died = await asyncio.wait_for(asyncio.to_thread(deadly.wait), 60)
+        assert died == -9, f"{step} {point}: the worker ended with {died}"
+    assert started is not None
     async with at.worker():
         report = await asyncio.wait_for(await_report(handle_of(client, started)), 120)
         _require_as_if_nothing_happened(at, request, report, before)
@@ -162,35 +178,40 @@ async def _killed_at(at: Lane, client: Client, step: str, point: str) -> None:
     assert len(at.station.servers.all()) == 1
 
 
-async def _run_lane(cases: "asyncio.Queue[tuple[str, str]]") -> None:
+async def _run_lane(runs: "asyncio.Queue[Deaths]") -> None:
     async with lane() as at:
         client = await at.client()
-        while not cases.empty():
-            step, point = cases.get_nowait()
+        while not runs.empty():
+            deaths = runs.get_nowait()
             try:
-                await _killed_at(at, client, step, point)
+                await _killed_at(at, client, deaths)
             except Exception as error:
-                error.add_note(f"killed {point} {step}")
+                told = ", ".join(f"{point} {step}" for step, point in deaths)
+                error.add_note(f"killed {told}")
                 raise
 
 
-async def _kill_at_all(cases: Sequence[tuple[str, str]]) -> None:
-    waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-    for case in cases:
-        waiting.put_nowait(case)
-    await asyncio.gather(*(_run_lane(waiting) for _ in range(LANES)))
+async def _kill_at_all(runs: Sequence[Deaths]) -> None:
+    if THOROUGH:
+        runs = [[death] for deaths in runs for death in deaths]
+    waiting: asyncio.Queue[Deaths] = asyncio.Queue()
+    for deaths in runs:
+        waiting.put_nowait(deaths)
+    await asyncio.gather(*(_run_lane(waiting) for _ in range(min(LANES, len(runs)))))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["before", "after"])
 async def test_a_worker_killed_at_any_step_changes_nothing(point: str) -> None:
-    await _kill_at_all([(step, point) for step in STEPS])
+    runs = [*(STEPS[first::3] for first in range(3)), *((step,) for step in OTHER_RUNS)]
+    await _kill_at_all([[(step, point) for step in steps] for steps in runs])
 
 
 @pytest.mark.slow
 async def test_a_worker_killed_in_a_step_or_in_the_task_after_it_changes_nothing() -> None:
     during = [(step, "during") for step in LONG_STEPS]
-    await _kill_at_all([*during, *((step, "reported") for step in ACTING_STEPS)])
+    reported = [(step, "reported") for step in ACTING_STEPS]
+    await _kill_at_all([during, reported[::2], reported[1::2]])
 
 
 @pytest.mark.slow
