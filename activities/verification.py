@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from activities.errors import progress, step
+from activities.errors import memory, progress, step
 from activities.steps import CopySnapshot, DeleteSnapshot, MarkedPoint, OnRestored, TakeSnapshot
 from domain.checks import Finding, compare_content, compare_counts, judge_sql
 from domain.errors import UnsupportedResourceError
@@ -43,7 +43,7 @@ class VerificationActivities:
     def delete_snapshot(self, delete: DeleteSnapshot) -> None:
         """Delete a snapshot."""
         provider = self._providers[delete.resource.provider]
-        provider.snapshots.remove(delete.resource, delete.snapshot_id)
+        provider.snapshots.remove(delete.resource, delete.snapshot_id, memory())
 
     @step("snapshot.mark")
     def mark(self, take: TakeSnapshot) -> MarkedPoint:

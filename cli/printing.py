@@ -7,7 +7,7 @@ from rich.table import Table
 from client.runs import RunLine
 from domain.checks import Verdict
 from domain.clock import PhaseEstimate
-from domain.recovery import RecoveryPointList, Suspect
+from domain.recovery import RecoveryPointList, Snapshot, Suspect
 from domain.report import (
     LastRun,
     Outcome,
@@ -111,10 +111,16 @@ def points_tables(points: RecoveryPointList) -> Iterator[Table]:
             show_time(one.taken_at),
             one.name,
             one.lsn,
-            show_bytes(one.size_bytes) if one.size_bytes else "in the log",
+            _size(one),
             "yes" if one.proven else "no",
         )
     yield snapshots
+
+
+def _size(snapshot: Snapshot) -> str:
+    if snapshot.size_bytes:
+        return show_bytes(snapshot.size_bytes)
+    return "in the log" if snapshot.lsn else "unknown"
 
 
 def description_lines(found: ResourceDescription) -> Iterator[str]:

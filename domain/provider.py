@@ -141,14 +141,15 @@ class Snapshots(Protocol):
         """Begin a copy of a snapshot in another region, and return its name there.
 
         A second call returns the first one's. Raises `UnsupportedResourceError` where there is no
-        such thing.
+        such thing, and `RecoveryPointUnreachableError` with the known ones for an unknown one.
         """
         ...
 
-    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
-        """Delete a snapshot that somebody took; fine when it is gone.
+    def remove(self, resource: ProtectedResource, snapshot_id: str, memory: Memory) -> None:
+        """Delete a snapshot that somebody took; fine when an earlier attempt did.
 
-        Raises `UnsupportedResourceError` for one that the provider took by itself.
+        Raises `UnsupportedResourceError` for one that the provider took by itself, and
+        `RecoveryPointUnreachableError` with the known ones for one that there never was.
         """
         ...
 

@@ -7,6 +7,8 @@ from domain.errors import RecoveryPointUnreachableError
 from domain.recovery import RecoveryWindow
 from domain.values import show_time
 
+_OFFERED = 5
+
 
 def require_reachable(
     path: str, windows: Sequence[RecoveryWindow], moment: datetime, now: datetime
@@ -60,3 +62,11 @@ def _outside(
             f"the first after it is {show_time(after[0].opens_at)}",
         ),
     )
+
+
+def unknown_snapshot(
+    path: str, snapshot_id: str, known: Sequence[str]
+) -> RecoveryPointUnreachableError:
+    """Return the error for a snapshot that there is not, with some of those that there are."""
+    offers = tuple(known[:_OFFERED]) or ("take one with `refloat snapshot create`",)
+    return RecoveryPointUnreachableError(path, f"there is no snapshot {snapshot_id!r}", offers)

@@ -40,7 +40,7 @@ from providers.local.provider import databases
 from providers.local.servers import Servers, port_in_use
 from providers.local.starting import create_server
 from providers.local.supervisor import Supervisor
-from providers.postgresql.questions import PostgresqlQuestions
+from providers.questions import EngineQuestions
 from providers.secrets.references import Secrets
 
 PATH = "shop/production/orders"
@@ -160,7 +160,7 @@ class Station:
         self.config = LocalConfig.from_entry("here", entry, root)
         self.secrets = Secrets(root)
         self.provider: DatabaseProvider = databases("here", entry, root, self.secrets)
-        self.questions = PostgresqlQuestions(self.secrets)
+        self.questions = EngineQuestions(self.secrets)
         self.layout = Layout(self.config, "orders")
         self.servers = Servers(self.layout)
         if self.resource.server is None:

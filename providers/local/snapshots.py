@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from domain.checks import ProofPoint
 from domain.errors import ProviderUnavailableError, RecoveryError, UnsupportedResourceError
-from domain.provider import ReportProgress, Snapshots
+from domain.provider import Memory, ReportProgress, Snapshots
+from domain.reach import unknown_snapshot
 from domain.recovery import RecoveryPoint, Snapshot
 from domain.resources import ProtectedResource
 from providers.local.archive import Archive
@@ -104,9 +105,15 @@ class LocalSnapshots(Snapshots):
             f"{region!r}; copy the archive's folder to another machine instead"
         )
 
-    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
+    def remove(self, resource: ProtectedResource, snapshot_id: str, memory: Memory) -> None:
         """Forget a kept point; the retention then removes the base backup that it pinned."""
-        for record in self.points.snapshot_records(resource):
+        kept = self.points.snapshot_records(resource)
+        if not any(snapshot_id in {one.id, one.name} for one in kept):
+            if snapshot_id in memory.recall():
+                return
+            raise unknown_snapshot(resource.path, snapshot_id, [one.id for one in kept])
+        memory.note([snapshot_id])
+        for record in kept:
             if snapshot_id in {record.id, record.name}:
                 self._archive(resource, record.server).snapshots.remove(record.id)
 

@@ -3,8 +3,14 @@
 from datetime import UTC, datetime
 
 from domain.checks import ProofPoint
-from domain.errors import ResourceMissingError, ServerFailedError, UnsupportedResourceError
-from domain.provider import ReportProgress, Snapshots
+from domain.errors import (
+    RecoveryError,
+    ResourceMissingError,
+    ServerFailedError,
+    UnsupportedResourceError,
+)
+from domain.provider import Memory, ReportProgress, Snapshots
+from domain.reach import unknown_snapshot
 from domain.recovery import RecoveryPoint, Snapshot
 from domain.resources import ProtectedResource
 from domain.values import show_time
@@ -76,25 +82,30 @@ class ManagedSnapshots(Snapshots):
         """Begin a copy in another region."""
         kept = self._kept(resource, snapshot_id)
         if kept is None:
-            raise ResourceMissingError(
-                f"{resource.path}: no snapshot {snapshot_id!r}; `refloat recovery-point list` shows "
-                "those that there are"
-            )
+            raise self._unknown(resource, snapshot_id)
         if not kept.usable:
             raise self.account.wait(f"snapshot {snapshot_id} to be usable, now {kept.told}")
         return self.account.backups.copy(kept, region)
 
-    def remove(self, resource: ProtectedResource, snapshot_id: str) -> None:
+    def remove(self, resource: ProtectedResource, snapshot_id: str, memory: Memory) -> None:
         """Delete a snapshot; what the provider took by itself goes with its retention."""
         kept = self._kept(resource, snapshot_id)
-        if kept is None:
+        if kept is None and snapshot_id in memory.recall():
             return
+        if kept is None:
+            raise self._unknown(resource, snapshot_id)
         if kept.automatic:
             raise UnsupportedResourceError(
                 f"{snapshot_id} was taken by {self.account.kind} itself; it goes when the retention "
                 "ends"
             )
+        memory.note([snapshot_id])
         self.account.backups.delete(kept)
+
+    def _unknown(self, resource: ProtectedResource, snapshot_id: str) -> RecoveryError:
+        found = self.account.current(resource)
+        kept = self.account.backups.all(found.name if found else resource.instance, found)
+        return unknown_snapshot(resource.path, snapshot_id, [one.id for one in kept])
 
     def _kept(self, resource: ProtectedResource, snapshot_id: str) -> KeptBackup | None:
         found = self.account.current(resource)

@@ -15,7 +15,7 @@ import pymysql
 from domain.recovery import RestoreHandle, Tls
 from domain.resources import Connection
 from providers.local.layout import remove_tree
-from providers.mysql.questions import MysqlQuestions
+from providers.questions import EngineQuestions
 from providers.secrets.references import Secrets
 from simulators.backends import Master
 from simulators.certificates import Certificates
@@ -37,7 +37,7 @@ class MysqlGround:
         )
         (root / "password").write_text(f"{MASTER.password}\n")
         self.secrets = Secrets(root)
-        self.questions = MysqlQuestions(self.secrets)
+        self.questions = EngineQuestions(self.secrets)
 
     def create(self, server: str) -> RestoreHandle:
         """Make a server and return how it is asked."""

@@ -30,7 +30,7 @@ from providers.managed.names import RUN, name_of
 from simulators.faults import Refusal
 from tests.providers.clouds import CLOUD_TABLE, Stand, stand_of
 from tests.simulators.scripted import ScriptedBackends, scripted_estate
-from tests.station import no_progress
+from tests.station import Notes, no_progress
 
 DAY = timedelta(days=1)
 
@@ -341,6 +341,32 @@ def test_a_missing_permission_ends_the_restore_before_anything_is_made(stand: St
         stand.begin(point, key())
 
     assert set(stand.instances()) == {"orders"}
+
+
+def test_a_snapshot_nobody_has_is_refused_with_those_that_there_are(stand: Stand) -> None:
+    first = stand.provider.points.snapshots(stand.resource)[0].id
+    for act in (
+        lambda: stand.provider.snapshots.copy(stand.resource, "nothing", "elsewhere"),
+        lambda: stand.provider.snapshots.remove(stand.resource, "nothing", Notes()),
+    ):
+        with pytest.raises(RecoveryPointUnreachableError, match="no snapshot 'nothing'") as refused:
+            act()
+        assert first in refused.value.offers
+
+
+def test_a_snapshot_is_deleted_once_and_a_second_attempt_of_the_step_is_content(
+    stand: Stand,
+) -> None:
+    made, memory, snapshots = key(), Notes(), stand.provider.snapshots
+    taken = stand.settle(
+        lambda: snapshots.create(stand.resource, key=made, name="", progress=no_progress)
+    )
+
+    stand.settle(lambda: snapshots.remove(stand.resource, taken.id, memory))
+    stand.estate.clock.move(timedelta(minutes=10))
+    stand.settle(lambda: snapshots.remove(stand.resource, taken.id, memory))
+
+    assert taken.id not in {one.id for one in stand.provider.points.snapshots(stand.resource)}
 
 
 CORE = (
