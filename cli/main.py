@@ -43,6 +43,7 @@ from domain.resources import ProtectedResource
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--catalog", metavar="FILE", help="default: REFLOAT_CATALOG, else ./refloat.yaml")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
+@click.version_option(package_name="refloat", prog_name="refloat")
 @click.pass_context
 def refloat(context: click.Context, catalog: str | None, output: str) -> None:
     """Bring back what was lost, within its objective, and prove it."""

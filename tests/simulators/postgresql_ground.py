@@ -5,13 +5,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
+import pytest
 
 from simulators.backends import Master
 from simulators.postgresql import PostgresqlBackends
@@ -87,3 +88,19 @@ def server_of(backends: PostgresqlBackends, server: str) -> int:
     """Return the pid of a server's first process."""
     [(folder,)] = sql(backends, server, "show data_directory")
     return int((Path(folder) / "postmaster.pid").read_text().split()[0])
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    """Return a folder of which nothing runs afterwards."""
+    with standing() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def backends(root: Path) -> Iterator[PostgresqlBackends]:
+    """Return backends with the server `shop` in them."""
+    with closing(PostgresqlBackends(root / "shared")) as made:
+        made.create("shop", version="15", master=MASTER)
+        sql(made, "shop", "create table orders (number int, note text)")
+        yield made

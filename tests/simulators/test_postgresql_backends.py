@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,31 +11,18 @@ import pytest
 from simulators.postgresql import PostgresqlBackends
 from tests.simulators.postgresql_ground import (
     MASTER,
+    backends,
     new_number,
     now,
     order,
     orders,
+    root,
     session,
     sql,
-    standing,
 )
 from tests.station import wait_for
 
-
-@pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
-    """Return a folder of which nothing runs afterwards."""
-    with standing() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def backends(root: Path) -> Iterator[PostgresqlBackends]:
-    """Return backends with the server `shop` in them."""
-    with closing(PostgresqlBackends(root / "shared")) as made:
-        made.create("shop", version="15", master=MASTER)
-        sql(made, "shop", "create table orders (number int, note text)")
-        yield made
+__all__ = ["backends", "root"]
 
 
 def test_a_new_server_runs_with_its_master_user_and_can_be_restored(

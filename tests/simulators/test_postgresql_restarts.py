@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,31 +16,18 @@ from simulators.backends import Master
 from simulators.postgresql import PostgresqlBackends
 from tests.simulators.postgresql_ground import (
     MASTER,
+    backends,
     now,
     order,
     orders,
+    root,
     running_in,
     server_of,
     sql,
-    standing,
 )
 from tests.station import wait_for
 
-
-@pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
-    """Return a folder of which nothing runs afterwards."""
-    with standing() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def backends(root: Path) -> Iterator[PostgresqlBackends]:
-    """Return backends with the server `shop` in them."""
-    with closing(PostgresqlBackends(root / "shared")) as made:
-        made.create("shop", version="15", master=MASTER)
-        sql(made, "shop", "create table orders (number int, note text)")
-        yield made
+__all__ = ["backends", "root"]
 
 
 def test_a_server_that_was_killed_comes_back_with_its_archive(
