@@ -19,6 +19,7 @@ RecoveryError
     │   └── UnsupportedResourceError
     ├── CatalogError
     ├── AccessDeniedError
+    │   └── UntrustedServerError
     ├── CredentialsRefusedError
     ├── QuotaReachedError
     ├── CapacityMissingError
@@ -138,6 +139,10 @@ class CatalogError(PermanentError):
 
 class AccessDeniedError(PermanentError):
     """The credentials do not allow it."""
+
+
+class UntrustedServerError(AccessDeniedError):
+    """The server does not prove who it is by a certificate that we were told to trust."""
 
 
 class CredentialsRefusedError(PermanentError):

@@ -13,7 +13,7 @@ from providers.aws.cutover import AwsTraffic
 from providers.aws.databases import AwsInstances
 from providers.aws.preflight import AwsAccess
 from providers.aws.settings import AwsCarryOver
-from providers.fences import fence_with
+from providers.fences import fence_with, login_with
 from providers.managed.account import Account
 from providers.managed.model import Limits
 from providers.managed.provider import provider_of
@@ -44,5 +44,6 @@ def databases(
             traffic=AwsTraffic(client, instances, scale),
             access=AwsAccess(client),
             fence=fence_with(secrets),
+            login=login_with(secrets),
         )
     )

@@ -15,7 +15,7 @@ from providers.azure.databases import AzureInstances
 from providers.azure.preflight import AzureAccess
 from providers.azure.servers import Servers
 from providers.azure.settings import AzureCarryOver
-from providers.fences import fence_with
+from providers.fences import fence_with, login_with
 from providers.managed.account import Account
 from providers.managed.model import Limits
 from providers.managed.provider import provider_of
@@ -52,5 +52,6 @@ def databases(
             traffic=AzureTraffic(client, servers, instances, pacing),
             access=AzureAccess(client, servers, log),
             fence=fence_with(secrets),
+            login=login_with(secrets),
         )
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from domain.catalog import GcpProviderEntry
 from domain.pacing import Pacing
 from domain.provider import DatabaseProvider
-from providers.fences import fence_with
+from providers.fences import fence_with, login_with
 from providers.gcp.backups import GcpBackups
 from providers.gcp.client import GcpClient
 from providers.gcp.cutover import GcpTraffic
@@ -47,5 +47,6 @@ def databases(
             traffic=GcpTraffic(client, instances, scale),
             access=GcpAccess(client),
             fence=fence_with(secrets),
+            login=login_with(secrets),
         )
     )

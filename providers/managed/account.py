@@ -23,6 +23,8 @@ from providers.managed.names import Ownership, ownership
 
 Fence: TypeAlias = Callable[[RestoreHandle, Connection, bool], None]
 """Keeps a database from taking writes, softly, or lets it take them again."""
+Login: TypeAlias = Callable[[RestoreHandle, Connection], None]
+"""Logs in to a database and out again, or raises why that cannot be."""
 
 _UNFENCED = (
     ProviderUnavailableError,  # it does not answer: nobody writes to it now
@@ -47,6 +49,7 @@ class Account:
     traffic: Traffic
     access: Access
     fence: Fence
+    login: Login
 
     def current(self, resource: ProtectedResource) -> Instance | None:
         """Return the instance that the path means now, or None where it is deleted."""

@@ -3,13 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 from domain.checks import Finding, Verdict
-from domain.errors import RecoveryError
+from domain.errors import (
+    CatalogError,
+    RecoveryError,
+    SecretUnavailableError,
+    TransientError,
+    UntrustedServerError,
+)
 from domain.provider import Preflight
 from domain.recovery import RecoveryPoint
 from domain.resources import Mode, ProtectedResource
 from domain.values import show_time
 from providers.managed.account import Account
-from providers.managed.model import Instance
+from providers.managed.model import Instance, State
 from providers.managed.points import ManagedPoints
 
 
@@ -50,6 +56,7 @@ class ManagedPreflight(Preflight):
         return [
             self._source(resource, source),
             *self._point(resource, point),
+            self._login(resource, source, mode),
             *self.account.access.examine(resource, point, source, mode),
         ]
 
@@ -64,6 +71,29 @@ class ManagedPreflight(Preflight):
             good=source.engine is resource.engine,
             advice="name the engine in the catalog as the provider does",
         )
+
+    def _login(self, resource: ProtectedResource, source: Instance | None, mode: Mode) -> Finding:
+        """Return whether the source lets the checks' login in, as its copy must.
+
+        In an incident the source may be what is broken: only what is wrong on our side counts
+        then, because no copy would be let past it either.
+        """
+        who = resource.connection
+        name, expected = "login of the checks", f"{who.user} may read {who.database}"
+        if source is None or source.state is not State.READY or not source.host:
+            return unasked(name, expected, "the source does not answer now; the copy is asked")
+        try:
+            self.account.login(self.account.handle_of(source), who)
+        except TransientError as error:
+            return unasked(name, expected, f"{error}; the copy is asked")
+        except (UntrustedServerError, SecretUnavailableError, CatalogError) as error:
+            return finding(name, expected, str(error), good=False, advice=_LOGIN)
+        except RecoveryError as error:
+            if mode is Mode.INCIDENT:
+                return unasked(name, expected, f"{error}; the copy has the logins of its own time")
+            return finding(name, expected, str(error), good=False, advice=_LOGIN)
+        trusted = "" if source.tls is None else ", over verified TLS"
+        return finding(name, expected, f"it may{trusted}", good=True)
 
     def _point(self, resource: ProtectedResource, point: RecoveryPoint) -> Iterator[Finding]:
         """Yield whether the point can still be had: the window moves while a plan is read."""
@@ -89,6 +119,9 @@ class ManagedPreflight(Preflight):
             good=found is not None,
             advice="choose another with `refloat recovery-point list`",
         )
+
+
+_LOGIN = "correct `connection` of the database, or `ca` of the provider, in the catalog"
 
 
 def asked(name: str, expected: str, answer: str, error: RecoveryError | None) -> Finding:

@@ -14,6 +14,7 @@ from domain.errors import (
     ProviderUnavailableError,
     RecoveryError,
     ServerFailedError,
+    UntrustedServerError,
 )
 from domain.recovery import RestoreHandle, Tls
 from domain.resources import Connection
@@ -69,7 +70,8 @@ def session(
 
     Raises:
         ProviderUnavailableError: nobody answers.
-        AccessDeniedError: it answers and does not let us in, or cannot prove who it is.
+        AccessDeniedError: it answers and does not let us in.
+        UntrustedServerError: it cannot prove who it is.
         ServerFailedError: it answered with an error that nobody expected.
     """
     trusted = _trusted(server)
@@ -107,7 +109,7 @@ def _trusted(server: RestoreHandle) -> ssl.SSLContext | None:
     """Return what requires TLS and verifies the server; None for our own, in plaintext.
 
     Raises:
-        AccessDeniedError: the certificates to trust cannot be read.
+        UntrustedServerError: the certificates to trust cannot be read.
     """
     tls: Tls | None = server.tls
     if tls is None:
@@ -116,7 +118,7 @@ def _trusted(server: RestoreHandle) -> ssl.SSLContext | None:
         made = ssl.create_default_context(cafile=tls.ca_file or None, cadata=tls.ca or None)
     except OSError as error:
         what = tls.ca_file or "its certificates"
-        raise AccessDeniedError(f"{server.server}: {what}: {error.strerror}; {_TRUST}") from None
+        raise UntrustedServerError(f"{server.server}: {what}: {error.strerror}; {_TRUST}") from None
     # newer Pythons refuse the plain certificates that some clouds still sign with
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     made.check_hostname = tls.verify == "full" or not (tls.ca or tls.ca_file)
@@ -127,9 +129,9 @@ def named(server: RestoreHandle, error: pymysql.Error) -> RecoveryError:
     """Return the domain's error for one of the driver's."""
     line, code = f"{server.server}: {first_line(error)}", code_of(error)
     if isinstance(getattr(error, "original_exception", None), ssl.SSLCertVerificationError):
-        return AccessDeniedError(f"{line}; {_TRUST}")
+        return UntrustedServerError(f"{line}; {_TRUST}")
     if code == _NO_TLS:
-        return AccessDeniedError(f"{line}; turn TLS on there, nothing is sent without it")
+        return UntrustedServerError(f"{line}; turn TLS on there, nothing is sent without it")
     if code in _DENIED:
         return AccessDeniedError(line)
     if code in _PASSING:

@@ -6,13 +6,19 @@ from contextlib import contextmanager
 
 import psycopg
 
-from domain.errors import AccessDeniedError, ProviderUnavailableError, ServerFailedError
+from domain.errors import (
+    AccessDeniedError,
+    ProviderUnavailableError,
+    ServerFailedError,
+    UntrustedServerError,
+)
 from domain.recovery import RestoreHandle, Tls
 from domain.resources import Connection
 from providers.secrets.references import Secrets
 
 _PASSING = ("08", "40", "53", "57P")  # connection, conflict, resources, a server that stops
 _TRUST = "name the file with the provider's certificates as `ca` of the provider in the catalog"
+_UNTRUSTED = ("certificate verify failed", "server certificate", "root certificate")
 Session = psycopg.Connection[tuple[object, ...]]
 
 
@@ -44,6 +50,7 @@ def session(
     Raises:
         ProviderUnavailableError: nobody answers.
         AccessDeniedError: it answers and does not let us in.
+        UntrustedServerError: it does not prove who it is.
         ServerFailedError: it answered with an error that nobody expected.
     """
     try:
@@ -63,10 +70,10 @@ def session(
             held = psycopg.connect(where, autocommit=True)
     except psycopg.OperationalError as error:
         line = str(error).strip().splitlines()[-1]
+        if any(words in line for words in _UNTRUSTED):
+            raise UntrustedServerError(f"{server.server}: {line}; {_TRUST}") from None
         if "authentication" in line or "pg_hba" in line or "does not exist" in line:
             raise AccessDeniedError(f"{server.server}: {line}") from None
-        if "certificate verify failed" in line or "server certificate" in line:
-            raise AccessDeniedError(f"{server.server}: {line}; {_TRUST}") from None
         raise ProviderUnavailableError(f"{server.server}: {line}") from None
     try:
         yield held

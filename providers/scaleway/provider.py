@@ -9,7 +9,7 @@ from domain.pacing import Pacing
 from domain.provider import DatabaseProvider
 from domain.recovery import RestoreHandle, Tls
 from domain.resources import Connection
-from providers.fences import fence_with
+from providers.fences import fence_with, login_with
 from providers.managed.account import Account, Fence
 from providers.managed.model import Limits
 from providers.managed.provider import provider_of
@@ -52,6 +52,7 @@ def databases(
             traffic=ScalewayTraffic(client, instances, scale),
             access=ScalewayAccess(client),
             fence=_fence_where_reached(fence_with(secrets)),
+            login=login_with(secrets),
         )
     )
 

@@ -28,6 +28,7 @@ def test_a_copied_snapshot_brings_the_database_back_in_another_region(stand: Sta
     taken = stand.settle(
         lambda: snapshots.create(stand.resource, key=run_id, name="", progress=no_progress)
     )
+    stand.estate.clock.move(timedelta(hours=5))
     snapshots.copy(stand.resource, taken.id, ELSEWHERE)
     stand.estate.clock.move(timedelta(hours=1))
 

@@ -3,11 +3,24 @@
 The instances exist by name only, as in `test_cloud_contract.py`.
 """
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
-from domain.errors import RecoveryError
-from domain.recovery import Superseded
-from providers.managed.model import Instance
+import pytest
+
+from domain.errors import (
+    NothingToReleaseError,
+    NotYetError,
+    ProviderUnavailableError,
+    RecoveryError,
+    ServerFailedError,
+)
+from domain.recovery import RestoreHandle, Superseded
+from domain.resources import Connection, ProtectedResource
+from providers.managed.account import Account
+from providers.managed.cutover import ManagedCutover
+from providers.managed.model import Instance, State
 from tests.providers.clouds import Stand
 from tests.providers.test_cloud_contract import a_point, key, stand
 from tests.station import Notes, no_progress
@@ -89,6 +102,90 @@ def _hold(stand: Stand, identity: str, state: str) -> None:
     for one in stand.account.instances.all():
         held = one.name if stand.cloud.kind != "scaleway" else one.id
         stand.plane.force(held, state if one.id == identity else "")
+
+
+def test_an_undo_insists_on_freeing_what_it_fenced_and_on_nothing_else(stand: Stand) -> None:
+    restored = stand.restore(a_point(stand), key())
+    silent = ProviderUnavailableError("nobody answers")
+    for fails, told in ((False, "run `alter database shop reset"), (True, "")):
+        _with_fence(stand, silent if fails else None).promote(stand.resource, restored.handle)
+
+        undo = partial(_with_fence(stand, silent).demote, stand.resource, restored.handle)
+
+        if told:
+            with pytest.raises(ServerFailedError, match=told):
+                stand.settle(undo)
+        else:
+            stand.settle(undo)
+        stand.settle(partial(_with_fence(stand, None).demote, stand.resource, restored.handle))
+        assert _meant(stand).name == "orders"
+
+
+def test_the_last_instance_is_not_released_when_what_serves_is_gone(stand: Stand) -> None:
+    restored = stand.restore(a_point(stand), key())
+    stand.settle(lambda: stand.provider.cutover.promote(stand.resource, restored.handle))
+    for one in stand.instances().values():
+        if one.id == restored.handle.id:
+            stand.settle(partial(_gone, stand, one.id))
+
+    with pytest.raises(NothingToReleaseError):
+        stand.settle(lambda: stand.provider.cutover.release(stand.resource, Notes()))
+
+    assert len(stand.instances()) == 1
+
+
+def test_a_copy_that_served_for_a_moment_leaves_a_last_backup_and_no_other_does(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasts = dict[str, str]()
+    delete = stand.account.instances.delete
+
+    def deleted(instance: Instance, final_backup: str) -> None:
+        lasts[instance.id] = final_backup
+        delete(instance, final_backup)
+
+    monkeypatch.setattr(stand.account.instances, "delete", deleted)
+    copies = [stand.restore(a_point(stand), key()) for _ in range(2)]
+    served = copies[0].handle
+    stand.settle(lambda: stand.provider.cutover.promote(stand.resource, served))
+    stand.settle(lambda: stand.provider.cutover.demote(stand.resource, served))
+
+    for copy in copies:
+        stand.settle(partial(stand.provider.recovery.discard, stand.resource, copy.handle))
+
+    assert lasts == {served.id: f"{served.server}-last", copies[1].handle.id: ""}
+    assert set(stand.instances()) == {"orders"}
+
+
+def _with_fence(stand: Stand, raised: RecoveryError | None) -> ManagedCutover:
+    """Return the cutover with a fence that works, or does not."""
+
+    def fence(server: RestoreHandle, connection: Connection, fenced: bool) -> None:  # noqa: FBT001 - as the real one
+        del server, connection, fenced
+        if raised is not None:
+            raise raised
+
+    return _Settling(replace(stand.account, fence=fence), stand)
+
+
+class _Settling(ManagedCutover):
+    """Lets time pass until a cutover is over."""
+
+    def __init__(self, account: Account, stand: Stand) -> None:
+        super().__init__(account)
+        self._stand = stand
+
+    def promote(self, resource: ProtectedResource, handle: RestoreHandle) -> Superseded:
+        """Promote to the end."""
+        return self._stand.settle(lambda: super(_Settling, self).promote(resource, handle))
+
+
+def _gone(stand: Stand, identity: str) -> None:
+    found = [one for one in stand.account.instances.all() if one.id == identity]
+    if found and found[0].state is not State.GOING:
+        stand.account.instances.delete(found[0], "")
+    if found:
+        raise NotYetError(identity)
 
 
 CORE = (

@@ -17,11 +17,11 @@ from domain.checks import Finding, Verdict
 from domain.errors import RecoveryPointUnreachableError
 from domain.provider import DatabaseProvider, Questions
 from domain.recovery import RecoveryPoint, RestoredResource, RestoreHandle, Target, TargetKind
-from domain.resources import ProtectedResource
+from domain.resources import Mode, ProtectedResource
 from providers import registry
 from providers.heartbeats import Heart
 from providers.secrets.references import Secrets
-from tests.providers.clouds import PASSWORD, real_stand
+from tests.providers.clouds import PASSWORD, Stand, real_stand
 from tests.station import Station, no_progress, station, wait_for
 
 KINDS = ("local", "aws", "gcp", "azure", "scaleway")
@@ -218,6 +218,27 @@ def test_a_restore_to_a_time_brings_every_order_until_then_and_none_after(held: 
     held.account.settle(
         lambda: held.account.provider.recovery.discard(held.account.resource, restored.handle)
     )
+
+
+def test_a_wrong_password_is_told_before_a_drill_makes_anything(held: Held) -> None:
+    account = held.account
+    if not isinstance(account, Stand):
+        pytest.skip("this provider asks by its own server")
+    (account.folder / "wrong").write_text("wrong")
+    connection = account.resource.connection.model_copy(update={"password": "file:wrong"})
+    mistaken = account.resource.model_copy(update={"connection": connection})
+    target = Target(kind=TargetKind.LATEST)
+    point = wait_for("a point", lambda: _reachable(held, target))
+
+    asked = [
+        one
+        for resource in (account.resource, mistaken)
+        for one in account.provider.preflight.examine(resource, point, Mode.DRILL)
+        if one.name == "login of the checks"
+    ]
+
+    assert [one.verdict for one in asked] == [Verdict.PASSED, Verdict.FAILED]
+    assert "wrong" not in asked[1].observed
 
 
 def test_a_restore_from_a_snapshot_brings_what_was_committed_before_it(held: Held) -> None:
