@@ -55,6 +55,7 @@ class ServerKeeper:
         self.daemon = Daemon(self.folder / "postgres.pid", log_of(self.folder))
         self._told: ServerStatus | None = servers.status(name)
         self._not_before = 0.0
+        self._noted: int | None = None
 
     def tick(self, record: ServerRecord) -> None:
         """Do the next thing, if there is one."""
@@ -137,10 +138,16 @@ class ServerKeeper:
         self._tell("stopped", None, record.generation)
 
     def _note_shared_memory(self, pid: int) -> None:
-        if self._told is None or self._told.pid != pid or self._told.shared_memory:
+        """Write its names down, beside those of a server before it that nobody has removed yet."""
+        if self._told is None or self._told.pid != pid or self._noted == pid:
             return
         if found := shared_memory_of(pid):
-            self._write(self._told.model_copy(update={"shared_memory": found}))
+            self._noted = pid
+            earlier = [
+                name for name in self._told.shared_memory if (_SHARED_MEMORY / name).exists()
+            ]
+            names = tuple(sorted({*earlier, *found}))
+            self._write(self._told.model_copy(update={"shared_memory": names}))
 
     def _remove_shared_memory(self) -> None:
         """Remove the shared memory of a server that was killed and will not start again."""
@@ -172,6 +179,7 @@ class ServerKeeper:
                 exit_code=code,
                 since=datetime.now(UTC),
                 problem=problem,
+                shared_memory=known.shared_memory if known else (),
             )
         )
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from domain.errors import (
-    CapacityMissingError,
     ConfigurationRefusedError,
     NotYetError,
     ServerFailedError,
@@ -152,17 +151,18 @@ def test_a_change_of_a_stopped_server_is_not_waited_for(stand: Stand) -> None:
         stand.account.settings.change(copy, {"public access": "Disabled"}, copy)
 
 
-def test_a_change_that_fails_is_told_with_azures_reason(stand: Stand) -> None:
+def test_a_change_that_fails_once_does_not_keep_the_settings_from_being_repaired(
+    stand: Stand,
+) -> None:
     restored = stand.restore(a_point(stand), key())
-    settings, memory = stand.provider.settings, Notes()
-
-    def carry() -> object:
-        return settings.carry_over(stand.resource, restored, Mode.INCIDENT, memory)
-
     account_of(stand).failures["update"] = Refusal(409, "SkuNotAvailable", "No standby here.")
-    with pytest.raises(CapacityMissingError, match="No standby here"):
-        stand.settle(carry)
-    assert stand.settle(carry)
+
+    outcomes = stand.carry_over(restored)
+
+    assert account_of(stand).failures == {}
+    assert outcomes
+    left = {row.name for row in stand.account.settings.table if row.left}
+    assert {name for name, outcome in outcomes.items() if outcome != "fixed"} <= left
 
 
 def test_what_goes_on_is_not_begun_again(bare: Stand) -> None:

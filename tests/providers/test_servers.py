@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from providers.local import keeper
 from providers.local.config import Account
+from providers.local.records import ServerStatus
 from providers.local.starting import socket_of
 from tests.station import Station, wait_for
 
@@ -45,6 +46,26 @@ def test_the_shared_memory_of_a_server_that_lost_its_disk_is_removed(fresh: Stat
         return not any(path.exists() for path in made)
 
     wait_for("the shared memory to be gone", gone)
+
+
+def test_the_shared_memory_of_a_killed_server_is_known_until_the_next_one_runs(
+    fresh: Station,
+) -> None:
+    record = fresh.servers.current()
+    wait_for("its shared memory", lambda: _status(fresh).shared_memory)
+    fresh.stop()
+    kept = keeper.ServerKeeper(fresh.servers, record.name)
+    before = _status(fresh).shared_memory
+
+    kept._tell("running", 1, record.generation)  # begun again, and killed before it made its own
+
+    assert _status(fresh).shared_memory == before
+
+
+def _status(made: Station) -> ServerStatus:
+    found = made.servers.status(made.servers.current().name)
+    assert found is not None
+    return found
 
 
 def test_a_server_starts_though_the_pid_in_its_socket_s_lock_is_somebody_s_now(
