@@ -1,10 +1,12 @@
 """What many tests share: one protected database a process, and one Temporal server a process."""
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
@@ -12,6 +14,24 @@ from client.connection import DATA_CONVERTER
 from sandbox.programs import FAST
 from tests.station import Station, station
 from workflows.attributes import ALL
+
+_IN_MEMORY, _ENOUGH = Path("/dev/shm"), 8 * 2**30  # noqa: S108 - where Linux keeps files in memory
+
+
+def pytest_configure() -> None:
+    """Keep the tests' servers in memory where there is plenty: they make and remove many files.
+
+    A TMPDIR of one's own wins. What a power cut does to a disk is not what these tests are about.
+    """
+    free = psutil.virtual_memory().available
+    roomy = os.access(_IN_MEMORY, os.W_OK) and psutil.disk_usage(str(_IN_MEMORY)).free > _ENOUGH
+    if roomy and free > _ENOUGH:
+        os.environ.setdefault("TMPDIR", str(_IN_MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of every later search for garbage."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

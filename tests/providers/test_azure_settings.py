@@ -183,3 +183,7 @@ def test_a_disk_that_is_larger_than_the_sources_stays_so(stand: Stand) -> None:
 
     assert (outcomes["storage size"], outcomes["storage growth"]) == ("left", "fixed")
     assert copy.properties["storage"]["storageSizeGB"] == 512
+    told = stand.instances()
+    pair = told["orders"], told[restored.handle.server]
+    assert stand.account.settings.left("storage size", *pair) == "a disk only grows"
+    assert not stand.account.settings.left("storage size", *reversed(pair))

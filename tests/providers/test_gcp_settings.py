@@ -1,6 +1,7 @@
 """Which settings a copy at Cloud SQL gets, and which of its answers are told apart."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ from tests.simulators.scripted import scripted_estate
 from tests.station import no_progress
 
 OPEN = {"ipv4Enabled": True, "authorizedNetworks": [{"name": "all", "value": "0.0.0.0/0"}]}
+LOG = "restore to a time"
 
 
 @pytest.fixture
@@ -154,6 +156,16 @@ def test_a_log_is_never_turned_off(stand: Stand) -> None:
     with pytest.raises(ConfigurationRefusedError, match="never turns a log off"):
         carry.change(source, {"restore to a time": "false"}, source)
     assert present(stand, "orders").keeping.point_in_time
+
+
+def test_a_log_that_only_the_copy_keeps_stays_and_one_that_only_the_source_keeps_is_repaired(
+    stand: Stand,
+) -> None:
+    keeps = present(stand, "orders")
+    without = replace(keeps, settings={**keeps.settings, LOG: "false"})
+
+    assert "never turned off" in stand.account.settings.left(LOG, without, keeps)
+    assert not stand.account.settings.left(LOG, keeps, without)
 
 
 def test_settings_that_somebody_changed_meanwhile_are_read_again(stand: Stand) -> None:
