@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import (
+    BusyError,
     KeyUnavailableError,
     RecoveryError,
     ResourceMissingError,
@@ -113,12 +114,7 @@ class AwsInstances(Instances):
     def delete(self, instance: Instance, final_backup: str) -> None:
         """Lift the protection, then delete; automated backups stay as long as their retention."""
         if instance.settings.get("deletion protection") == "true":
-            with self._client.call(f"lift the protection of {instance.name}"):
-                self._client.rds.modify_db_instance(
-                    DBInstanceIdentifier=instance.name,
-                    DeletionProtection=False,
-                    ApplyImmediately=True,
-                )
+            self._unprotect(instance)
             raise soon(f"the protection of {instance.name} to be lifted")
         if final_backup and instance.state is State.BUSY:
             raise soon(
@@ -133,6 +129,22 @@ class AwsInstances(Instances):
                 DeleteAutomatedBackups=not final_backup,
                 **last,
             )
+
+    def _unprotect(self, instance: Instance) -> None:
+        try:
+            with self._client.call(f"lift the protection of {instance.name}"):
+                self._client.rds.modify_db_instance(
+                    DBInstanceIdentifier=instance.name,
+                    DeletionProtection=False,
+                    ApplyImmediately=True,
+                )
+        except BusyError:
+            if instance.state not in {State.FAILED, State.NEEDS_ACTION}:
+                raise
+            raise ServerFailedError(
+                f"{instance.name} is protected from deletion and {instance.told}, and AWS does not "
+                f"lift the protection of what is: {_ADVICE[instance.told]}"
+            ) from None
 
     def drop_doubles(self, instance: Instance) -> None:
         """Do nothing: a name is unique."""

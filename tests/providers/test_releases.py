@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from domain.errors import NotYetError
+from domain.errors import NotYetError, ServerFailedError
 from providers.managed.model import Instance
 from providers.managed.names import KEPT, SERVED, SUPERSEDED
 from tests.providers.clouds import Stand
@@ -20,11 +20,10 @@ __all__ = ["stand"]
 pytestmark = pytest.mark.parametrize("stand", ["aws"], indirect=True)
 
 
-def _marked(stand: Stand, name: str, *marks: str) -> Instance:
+def _marked(stand: Stand, name: str, *marks: str, protected: bool = False) -> None:
     """Make an instance that an earlier run left with these marks."""
-    stand.seed(name, DeletionProtection=False)
+    stand.seed(name, DeletionProtection=protected)
     stand.account.instances.tag(stand.instances()[name], dict.fromkeys(marks, "orders"))
-    return stand.instances()[name]
 
 
 def _release(stand: Stand) -> Callable[[], Sequence[str]]:
@@ -43,6 +42,17 @@ def test_what_is_busy_is_not_deleted_before_its_last_snapshot_can_be_taken(stand
 
     assert stand.settle(release) == ["was"]
     assert "was-last" in {one.id for one in stand.account.backups.all("was", None) if one.usable}
+
+
+@pytest.mark.parametrize(("state", "advice"), [("stopped", "start it"), ("failed", "delete it")])
+def test_a_protected_instance_that_takes_no_change_is_told_and_not_waited_for(
+    stand: Stand, state: str, advice: str
+) -> None:
+    _marked(stand, "was", SUPERSEDED, protected=True)
+    stand.plane.force("was", state)
+
+    with pytest.raises(ServerFailedError, match=f"protected from deletion and {state}.*{advice}"):
+        _release(stand)()
 
 
 def test_of_the_copies_that_are_kept_those_that_served_leave_a_last_backup_and_no_others(
