@@ -235,6 +235,9 @@ def _tell(
             f"{cloud.kind:<9} at most {most} calls in ten simulated seconds, "
             f"{CALLS_PER_SECOND * _WINDOW:g} allowed, {refused} refused as too many"
         )
+        log = cloud.daemon.log.read_text(errors="replace").splitlines()
+        for line in [line for line in log if "failed" in line][-3:]:
+            print(f"{cloud.kind:<9} {line}")
     return 0 if set(ends) == {"done"} and within else 3
 
 

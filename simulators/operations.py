@@ -1,10 +1,13 @@
 """What a control plane does in the background: takes simulated time, and real work where there is some."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 from simulators.clock import SimulatedClock
+
+_LOG = logging.getLogger(__name__)
 
 
 class Operation:
@@ -48,9 +51,22 @@ class Operations:
         self, kind: str, lasts: timedelta, work: Callable[[], None] | None = None
     ) -> Operation:
         """Begin an operation that lasts `lasts` of simulated time, and at least as long as `work`."""
-        running = self._pool.submit(work) if work is not None else None
+        running = self._pool.submit(_logged(kind, work)) if work is not None else None
         return Operation(self._clock, kind, lasts, running)
 
     def close(self) -> None:
         """Wait for the work that runs and take no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _logged(kind: str, work: Callable[[], None]) -> Callable[[], None]:
+    """Return work whose failure is told to whoever runs the simulator: its client hears no reason."""
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            _LOG.warning("simulated %s failed: %s: %s", kind, type(error).__name__, error)
+            raise
+
+    return run

@@ -15,7 +15,11 @@ _AFTER_OTHERS = timedelta(seconds=2)
 
 
 class Limiter:
-    """Lets `rate` calls through each second, evenly, and makes the others wait their turn."""
+    """Lets `rate` calls through each second, evenly, and makes the others wait their turn.
+
+    The distance counts from when a call really went, so that a busy machine that wakes several late
+    does not send them in a bunch.
+    """
 
     def __init__(self, rate: float, scale: float = 1.0) -> None:
         self._apart = 1 / (rate * scale)
@@ -24,12 +28,11 @@ class Limiter:
 
     def wait(self) -> None:
         """Return when this call may go out."""
-        with self._lock:
-            now = time.monotonic()
-            mine = max(now, self._next)
-            self._next = mine + self._apart
-        if mine > now:
-            time.sleep(mine - now)
+        with self._lock:  # those who wait for it wait their turn
+            early = self._next - time.monotonic()
+            if early > 0:
+                time.sleep(early)
+            self._next = time.monotonic() + self._apart
 
 
 class Gate:
