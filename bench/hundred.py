@@ -46,6 +46,8 @@ from tests.station import free_ports
 _PREFIXES = {"aws": "AWS_", "gcp": "CLOUDSDK_", "azure": "AZURE_", "scaleway": "SCW_"}
 _ENDPOINTS = 120
 _WINDOW = 10.0
+_ON_THEIR_WAY = 16
+"""Calls that the worker's threads may have sent before a window begins, and that come in within it."""
 CALLS_PER_SECOND = 5.0
 
 
@@ -230,10 +232,10 @@ def _tell(
     within = True
     for cloud in clouds:
         most, refused = cloud.busiest()
-        within = within and most <= CALLS_PER_SECOND * _WINDOW + 1 and not refused
+        within = within and most <= CALLS_PER_SECOND * _WINDOW + _ON_THEIR_WAY and not refused
         print(
             f"{cloud.kind:<9} at most {most} calls in ten simulated seconds, "
-            f"{CALLS_PER_SECOND * _WINDOW:g} allowed, {refused} refused as too many"
+            f"{CALLS_PER_SECOND * _WINDOW:g} due and {_ON_THEIR_WAY} on their way allowed, {refused} refused as too many"
         )
         log = cloud.daemon.log.read_text(errors="replace").splitlines()
         for line in [line for line in log if "failed" in line][-3:]:

@@ -22,7 +22,7 @@ from simulators.safekeeping import Safekeeping
 _PACE = 0.05
 _STARTS = 60.0  # seconds that a server may take to answer
 _LEAVES = 5.0  # seconds that a receiver may take to connect before its server is stopped
-_ARRIVES = 20.0  # seconds that the log may take to arrive
+_ARRIVES = 60.0  # seconds that the log may take to arrive, with a hundred restores beside
 
 
 class Live:
