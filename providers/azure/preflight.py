@@ -58,7 +58,7 @@ class AzureAccess(Access):
 
     def _permissions(self, engine: Engine) -> Iterator[Finding]:
         """Yield whether the credentials reach the group, then which of the rights its roles give."""
-        title, expected = "credentials", f"they read resource group {self._client.group}"
+        title, expected = "credentials", f"resource group {self._client.group}"
         try:
             self._servers.listed(engine)
         except TransientError:
@@ -66,7 +66,7 @@ class AzureAccess(Access):
         except RecoveryError as error:
             yield asked(title, expected, "", error)
             return
-        yield finding(title, expected, "they do", good=True)
+        yield finding(title, expected, f"{expected} can be read", good=True)
         path, version = _PERMISSIONS
         try:
             roles = self._client.asked("list the permissions", f"{self._scope}/{path}", version)
@@ -78,13 +78,13 @@ class AzureAccess(Access):
     def _activity(self) -> Finding:
         title, expected = (
             "activity log",
-            "readable, because it alone tells of failed and of deleted servers",
+            "can be read, because it alone tells of failed and of deleted servers",
         )
         try:
             self._log.readable()
         except PermanentError as error:
             return unasked(title, expected, str(error))
-        return finding(title, expected, "readable", good=True)
+        return finding(title, expected, "can be read", good=True)
 
     def _locks(self, mode: Mode) -> Finding:
         """Tell of locks that would hold for a copy; a copy of a drill must be removed again."""
@@ -124,7 +124,7 @@ class AzureAccess(Access):
         return finding(
             "quota",
             _ROOM,
-            full or "room for it",
+            full or "room for one more",
             good=not full,
             advice="ask Azure for a higher quota, or delete a server",
         )

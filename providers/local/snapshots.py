@@ -100,6 +100,8 @@ class LocalSnapshots(Snapshots):
 
     def copy(self, resource: ProtectedResource, snapshot_id: str, region: str) -> str:
         """Refuse: this machine is one place."""
+        if not self._called(resource, snapshot_id):
+            raise self._unknown(resource, snapshot_id)
         raise UnsupportedResourceError(
             f"{resource.path}: snapshot {snapshot_id} is on this machine, which has no region "
             f"{region!r}; copy the archive's folder to another machine instead"
@@ -107,15 +109,23 @@ class LocalSnapshots(Snapshots):
 
     def remove(self, resource: ProtectedResource, snapshot_id: str, memory: Memory) -> None:
         """Forget a kept point; the retention then removes the base backup that it pinned."""
-        kept = self.points.snapshot_records(resource)
-        if not any(snapshot_id in {one.id, one.name} for one in kept):
+        called = self._called(resource, snapshot_id)
+        if not called:
             if snapshot_id in memory.recall():
                 return
-            raise unknown_snapshot(resource.path, snapshot_id, [one.id for one in kept])
+            raise self._unknown(resource, snapshot_id)
         memory.note([snapshot_id])
-        for record in kept:
-            if snapshot_id in {record.id, record.name}:
-                self._archive(resource, record.server).snapshots.remove(record.id)
+        for record in called:
+            self._archive(resource, record.server).snapshots.remove(record.id)
+
+    def _called(self, resource: ProtectedResource, snapshot_id: str) -> list[SnapshotRecord]:
+        """Return the kept points of an id or a name; an empty one is not that of all without."""
+        kept = self.points.snapshot_records(resource)
+        return [one for one in kept if snapshot_id and snapshot_id in {one.id, one.name}]
+
+    def _unknown(self, resource: ProtectedResource, snapshot_id: str) -> RecoveryError:
+        kept = self.points.snapshot_records(resource)
+        return unknown_snapshot(resource.path, snapshot_id, [one.id for one in kept])
 
     def attach_proof(
         self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint

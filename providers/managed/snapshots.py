@@ -110,7 +110,9 @@ class ManagedSnapshots(Snapshots):
     def _kept(self, resource: ProtectedResource, snapshot_id: str) -> KeptBackup | None:
         found = self.account.current(resource)
         kept = self.account.backups.all(found.name if found else resource.instance, found)
-        return next((one for one in kept if snapshot_id in {one.id, one.name}), None)
+        return next(
+            (one for one in kept if snapshot_id and snapshot_id in {one.id, one.name}), None
+        )
 
     def attach_proof(
         self, resource: ProtectedResource, snapshot_id: str, proof: ProofPoint

@@ -102,6 +102,23 @@ async def test_a_plan_that_cannot_work_is_exit_code_2(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == f"refloat: {ORDERS}: no backup\n"
 
 
+@pytest.mark.parametrize(
+    "arguments", [("copy", "--region", "elsewhere"), ("delete", "--yes")], ids=["copy", "delete"]
+)
+async def test_a_snapshot_that_there_is_not_is_exit_code_2_with_those_that_there_are(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    act, *options = arguments
+    assert await _call("snapshot", act, ORDERS, "snap-1", *options) == 0
+    capsys.readouterr()
+
+    assert await _call("snapshot", act, ORDERS, "nothing", *options) == 2
+
+    told = capsys.readouterr()
+    assert told.err == f"refloat: {ORDERS}: there is no snapshot 'nothing'. Instead: snap-1.\n"
+    assert told.out == ""
+
+
 async def test_resources_are_listed_and_shown_with_their_last_proof(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

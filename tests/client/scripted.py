@@ -12,9 +12,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.steps import CopySnapshot, DeleteSnapshot
 from client.connection import DATA_CONVERTER
 from domain.catalog import parse_catalog
 from domain.clock import Phase, judge
+from domain.reach import unknown_snapshot
 from domain.recovery import RestoreRequest, ServerDescription, Target, TargetKind
 from domain.report import (
     ApprovalRecord,
@@ -153,6 +155,34 @@ class ScriptedPlan:
         )
 
 
+def _unknown(asked: CopySnapshot | DeleteSnapshot) -> ApplicationError:
+    error = unknown_snapshot(asked.resource.path, asked.snapshot_id, ["snap-1"])
+    return ApplicationError(str(error), type=type(error).__name__, non_retryable=True)
+
+
+@workflow.defn(name="CopySnapshotWorkflow")
+class ScriptedCopy:
+    """Knows no snapshot but one."""
+
+    @workflow.run
+    async def run(self, asked: CopySnapshot) -> str:
+        """Refuse any other."""
+        if asked.snapshot_id != "snap-1":
+            raise _unknown(asked)
+        return "copy-1"
+
+
+@workflow.defn(name="DeleteSnapshotWorkflow")
+class ScriptedDeletion:
+    """Knows no snapshot but one."""
+
+    @workflow.run
+    async def run(self, asked: DeleteSnapshot) -> None:
+        """Refuse any other."""
+        if asked.snapshot_id != "snap-1":
+            raise _unknown(asked)
+
+
 @workflow.defn(name="ReleaseWorkflow")
 class ScriptedRelease:
     """Releases one server."""
@@ -217,6 +247,8 @@ async def scripted() -> AsyncIterator[WorkflowEnvironment]:
     workflows = [
         ScriptedRestore,
         ScriptedPlan,
+        ScriptedCopy,
+        ScriptedDeletion,
         ScriptedRelease,
         ScriptedDescription,
         ScriptedLastRuns,

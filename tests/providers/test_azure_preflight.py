@@ -26,6 +26,16 @@ def test_a_preflight_finds_nothing_in_the_way(stand: Stand) -> None:
     assert set(found.values()) == {Verdict.PASSED}
 
 
+def test_each_finding_is_understood_without_the_question(stand: Stand) -> None:
+    found = stand.provider.preflight.examine(stand.resource, a_point(stand), Mode.INCIDENT)
+    told = {one.name: one.observed for one in found}
+
+    assert told["credentials"].startswith("resource group ")
+    assert told["credentials"].endswith(" can be read")
+    assert told["activity log"] == "can be read"
+    assert told["quota"] == "room for one more"
+
+
 def test_a_role_without_a_right_is_found_before_anything_is_made(stand: Stand) -> None:
     account_of(stand).denied.add("Microsoft.DBforPostgreSQL/flexibleServers/write")
 

@@ -352,6 +352,8 @@ def test_a_snapshot_nobody_has_is_refused_with_those_that_there_are(stand: Stand
         with pytest.raises(RecoveryPointUnreachableError, match="no snapshot 'nothing'") as refused:
             act()
         assert first in refused.value.offers
+    with pytest.raises(RecoveryPointUnreachableError, match="no snapshot ''"):
+        stand.provider.snapshots.remove(stand.resource, "", Notes())
 
 
 def test_a_snapshot_is_deleted_once_and_a_second_attempt_of_the_step_is_content(
