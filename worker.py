@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.configuration import ConfigurationActivities
 from activities.consumers import ConsumerActivities
 from activities.database import (
     CutoverActivities,
@@ -25,6 +26,7 @@ from activities.database import (
 )
 from activities.evidence import EvidenceActivities
 from activities.log import start_log
+from activities.rollback import RollbackActivities
 from activities.verification import VerificationActivities
 from client.catalog_file import find_catalog, load_catalog
 from client.connection import TemporalUnreachableError, connect
@@ -34,8 +36,15 @@ from domain.errors import RecoveryError
 from providers import registry
 from providers.evidence.folder import FolderReports
 from providers.secrets.references import Secrets
+from workflows.application_rollback import ApplicationRollbackWorkflow, PlanRollbackWorkflow
+from workflows.configuration_rollback import (
+    ConfigurationRollbackWorkflow,
+    PlanConfigurationWorkflow,
+)
 from workflows.database_restore import DatabaseRestoreWorkflow
+from workflows.history import ListCandidatesWorkflow, ListCommitsWorkflow
 from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
+from workflows.rewind import PlanRewindWorkflow, RewindWorkflow
 from workflows.short import (
     CopySnapshotWorkflow,
     CreateSnapshotWorkflow,
@@ -51,7 +60,15 @@ from workflows.short import (
 
 WORKFLOWS = (
     DatabaseRestoreWorkflow,
+    ApplicationRollbackWorkflow,
+    ConfigurationRollbackWorkflow,
+    RewindWorkflow,
+    PlanRewindWorkflow,
     PlanRestoreWorkflow,
+    PlanRollbackWorkflow,
+    PlanConfigurationWorkflow,
+    ListCandidatesWorkflow,
+    ListCommitsWorkflow,
     DescribeResourceWorkflow,
     LastRunsWorkflow,
     FindReportWorkflow,
@@ -94,6 +111,7 @@ def build_workers(
         name: registry.databases(name, entry, base, secrets, scale)
         for name, entry in catalog.providers.items()
     }
+    images = registry.images(catalog, base, secrets)
     restrictions = runner()
     workers = [
         Worker(
@@ -115,6 +133,11 @@ def build_workers(
             CutoverActivities(databases),
             VerificationActivities(databases, registry.questions(secrets)),
             ConsumerActivities(registry.consumers(entry, base)),
+            RollbackActivities(registry.platforms(catalog, entry, base, secrets), images),
+            ConfigurationActivities(
+                registry.repositories(catalog, entry, base, secrets),
+                registry.configuration_platforms(catalog, entry, base),
+            ),
             EvidenceActivities(FolderReports(root / "reports")),
         )
         workers += [

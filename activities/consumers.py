@@ -1,17 +1,12 @@
 """The applications that use a database: pointed elsewhere, asked how they are."""
 
-from datetime import UTC, datetime, timedelta
-
-from activities.errors import earlier_progress, progress, step
+from activities.errors import step
 from activities.steps import Address, SwitchConsumer
+from activities.waiting import DEFAULT_PATIENCE, within_patience
 from domain.checks import Finding, Verdict
-from domain.errors import ConsumerUnhealthyError, NotYetError, PermanentError
+from domain.errors import PermanentError
 from domain.provider import Consumers
-from domain.recovery import Progress
 from domain.resources import Consumer
-
-_LONGEST_ASKING = timedelta(seconds=6)
-_DEFAULT_PATIENCE = timedelta(seconds=30)
 
 
 class ConsumerActivities:
@@ -53,17 +48,5 @@ class ConsumerActivities:
         The time allowed counts only while somebody asks: a worker that is away is no illness of
         the consumer.
         """
-        within = consumer.health.within if consumer.health else _DEFAULT_PATIENCE
-        before, now = earlier_progress(), datetime.now(UTC)
-        try:
-            self._consumers.require_healthy(consumer)
-        except NotYetError as error:
-            since = now - before.asked_at if before.asked_at else timedelta()
-            waited = before.waited + min(since, _LONGEST_ASKING)
-            progress()(Progress(what=str(error), waited=waited, asked_at=now))
-            if waited >= within:
-                raise ConsumerUnhealthyError(
-                    f"{consumer.name} did not become healthy within {within.total_seconds():g} s: "
-                    f"{str(error).removeprefix('not yet: ')}; see its log"
-                ) from None
-            raise
+        within = consumer.health.within if consumer.health else DEFAULT_PATIENCE
+        within_patience(consumer.name, within, lambda: self._consumers.require_healthy(consumer))

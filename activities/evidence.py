@@ -5,7 +5,7 @@ from activities.steps import Estimate, Estimates
 from domain.clock import durations, estimate
 from domain.provider import Reports
 from domain.report import FindReport, FoundReport, LastRun, Outcome, RunReport, last_runs
-from domain.resources import ProtectedResource
+from domain.resources import Protected
 
 
 class EvidenceActivities:
@@ -31,7 +31,7 @@ class EvidenceActivities:
         )
 
     @step("evidence.last")
-    def last_runs(self, resource: ProtectedResource) -> list[LastRun]:
+    def last_runs(self, resource: Protected) -> list[LastRun]:
         """Return the last incident and the last drill that restored the resource."""
         return list(last_runs(self._reports.of_resource(resource.path)))
 

@@ -12,7 +12,7 @@ from domain.recovery import (
     RestoreHandle,
     Snapshot,
 )
-from domain.resources import Consumer, Mode, ProtectedResource
+from domain.resources import Consumer, Mode, ProtectedResource, SqlCheck
 from domain.values import UtcDatetime, Value
 
 
@@ -125,6 +125,13 @@ class Address(Value):
     """Where a consumer points, as `host:port`."""
 
     address: str
+
+
+class AskPresent(Value):
+    """Ask the server that a path means now one read-only statement."""
+
+    resource: ProtectedResource
+    check: SqlCheck
 
 
 class SuspectSearch(Value):

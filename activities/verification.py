@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 
 from activities.errors import memory, progress, step
-from activities.steps import CopySnapshot, DeleteSnapshot, MarkedPoint, OnRestored, TakeSnapshot
-from domain.checks import Finding, compare_content, compare_counts, judge_sql
+from activities.steps import (
+    AskPresent,
+    CopySnapshot,
+    DeleteSnapshot,
+    MarkedPoint,
+    OnRestored,
+    TakeSnapshot,
+)
+from domain.checks import Finding, SqlAnswer, compare_content, compare_counts, judge_sql
 from domain.errors import UnsupportedResourceError
 from domain.provider import DatabaseProvider, Questions, ReportProgress
 from domain.recovery import Snapshot
@@ -52,6 +59,12 @@ class VerificationActivities:
         return MarkedPoint(
             snapshot=provider.snapshots.mark(take.resource, key=take.key, name=take.name)
         )
+
+    @step("verify.ask")
+    def ask(self, asked: AskPresent) -> SqlAnswer:
+        """Return what the server that the path means now answers to one read-only statement."""
+        server = self._providers[asked.resource.provider].points.describe(asked.resource).handle
+        return self._questions.ask(server, asked.resource.connection, asked.check)
 
     @step("verify.restored")
     def verify(self, on: OnRestored) -> list[Finding]:

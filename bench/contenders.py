@@ -19,7 +19,7 @@ from client.recoveries import (
     await_report,
     handle_of,
     new_request,
-    start_restore,
+    start_recovery,
 )
 from domain.checks import Verdict
 from domain.clock import Phase
@@ -133,7 +133,7 @@ async def _refloat(stage: Stage) -> Round:
     client = await connect(stage.temporal)
     request = new_request(stage.resource, stage.point.target, cutover=False, reason="bench")
     began = datetime.now(UTC)
-    report = await await_report(handle_of(client, await start_restore(client, request)))
+    report = await await_report(handle_of(client, await start_recovery(client, request)))
     ended = datetime.now(UTC)
     _require_proven(report)
     await release(client, stage.resource)

@@ -32,7 +32,7 @@ from temporalio.client import Client
 from bench.machine import BenchError
 from bench.programs import wait_for
 from client.catalog_file import load_catalog
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import await_report, handle_of, new_request, start_recovery
 from domain.recovery import Target, TargetKind
 from domain.report import RunReport
 from domain.resources import Mode
@@ -183,7 +183,7 @@ async def _restore_all(client: Client, root: Path) -> list[RunReport | BaseExcep
     target = Target(kind=TargetKind.LATEST)
     resources = list(load_catalog(root / "refloat.yaml").resources())
     requests = [new_request(one, target, mode=Mode.DRILL) for one in resources]
-    started = await asyncio.gather(*(start_restore(client, one) for one in requests))
+    started = await asyncio.gather(*(start_recovery(client, one) for one in requests))
     runs = [await_report(handle_of(client, one)) for one in started]
     return await asyncio.gather(*runs, return_exceptions=True)
 

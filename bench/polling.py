@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import await_report, handle_of, new_request, start_recovery
 from domain.recovery import Target, TargetKind
 from domain.report import RunReport
 from domain.resources import Mode
@@ -92,7 +92,7 @@ async def _measure(client: Client, stand: Stand, minutes: float) -> Noticed:
     watch = Watch(account, name_of(request.id, stand.resource.instance))
     watch.start()
     began = len(stand.wire.calls)
-    handle = handle_of(client, await start_restore(client, request))
+    handle = handle_of(client, await start_recovery(client, request))
     report: RunReport = await await_report(handle)
     second.close()
     if report.reached is None or watch.ready_at is None:

@@ -20,7 +20,7 @@ from bench.machine import BenchError, sync
 from bench.programs import Programs, wait_for
 from client.catalog_file import load_catalog
 from client.settings import TemporalSettings
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.errors import ProviderUnavailableError, RecoveryPointUnreachableError
 from domain.recovery import RecoveryPoint, Target, TargetKind
 from domain.values import show_bytes

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 from temporalio.client import Client
 
-from cli.completion import resource_paths
+from cli.completion import protected_paths, resource_paths
 from cli.context import Session, interactive, local_zone, now, pass_session
 from cli.printing import (
     description_lines,
@@ -21,9 +21,13 @@ from cli.printing import (
     resources_table,
     suspects_table,
 )
-from cli.restore import DetachedError, restore
+from cli.restore import restore
+from cli.rewind import rewind
+from cli.rollback import rollback
 from cli.runs import run
+from cli.starting import DetachedError
 from cli.times import parse_since, show_both
+from cli.versions import show_versions
 from client.errors import ClientError, NobodyPollsError, TemporalUnreachableError
 from client.questions import (
     copy_snapshot,
@@ -37,7 +41,7 @@ from client.questions import (
 )
 from domain.errors import CatalogError, ConfirmationRequiredError, RecoveryError, RefusedError
 from domain.report import ProvenResource
-from domain.resources import ProtectedResource
+from domain.resources import Protected, ProtectedResource
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,11 +61,14 @@ def refloat(context: click.Context, catalog: str | None, output: str) -> None:
         "allow_interspersed_args": False,
     }
 )
-@click.argument("act", type=click.Choice(["up", "down", "status", "psql", "demo"]))
+@click.argument("act", type=click.Choice(["up", "down", "status", "psql", "deploy", "demo"]))
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
 @pass_session
 def sandbox(session: Session, act: str, rest: Sequence[str]) -> int:
-    """Start, stop or use a protected environment on this machine (up, down [--purge], status, psql)."""
+    """Start, stop or use a protected environment on this machine.
+
+    up, down [--purge], status, psql, deploy v1|v2|crash|settings (a release, or bad settings).
+    """
     told = ["--json"] if session.json and act in {"up", "down", "status"} else []
     process = subprocess.Popen([sys.executable, "-m", "sandbox", act, *told, *rest])
     while True:
@@ -80,7 +87,7 @@ def catalog() -> None:
 @pass_session
 def check(session: Session) -> int:
     """Validate the catalog, offline."""
-    found = list(session.catalog.resources())
+    found = list(session.catalog.protected())
     if session.json:
         session.document({"catalog": str(session.path), "resources": [one.path for one in found]})
     else:
@@ -97,9 +104,9 @@ def resource() -> None:
 @pass_session
 def resource_list(session: Session) -> int:
     """List what is protected, with its objectives and last proof."""
-    found = list(session.catalog.resources())
+    found = list(session.catalog.protected())
 
-    async def proven(client: Client, one: ProtectedResource) -> ProvenResource:
+    async def proven(client: Client, one: Protected) -> ProvenResource:
         return ProvenResource(resource=one, last=tuple(await last_runs(client, one)))
 
     async def work(client: Client) -> list[ProvenResource]:
@@ -140,11 +147,14 @@ def recovery_point() -> None:
 
 
 @recovery_point.command("list")
-@click.argument("path", shell_complete=resource_paths)
+@click.argument("path", shell_complete=protected_paths)
 @pass_session
 def points(session: Session, path: str) -> int:
-    """List recovery windows and snapshots, live."""
-    wanted = session.resource(path)
+    """List recovery windows and snapshots, versions, or commits of PATH, live."""
+    protected = session.catalog.find(path)
+    if not isinstance(protected, ProtectedResource):
+        return show_versions(session, protected)
+    wanted = protected
     found = session.call(lambda client: list_recovery_points(client, wanted))
     if session.json:
         session.document(found)
@@ -272,6 +282,8 @@ def completion(shell: str) -> int:
 
 
 refloat.add_command(restore)
+refloat.add_command(rollback)
+refloat.add_command(rewind)
 refloat.add_command(run)
 
 

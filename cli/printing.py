@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from cli.lines import MARKS, estimate_lines, finding_lines, table
+from cli.rollback_lines import configuration_plan_lines, record_lines, rollback_plan_lines
 from client.runs import RunLine
-from domain.checks import Verdict
-from domain.clock import PhaseEstimate
 from domain.recovery import RecoveryPointList, Snapshot, Suspect
 from domain.report import (
     LastRun,
@@ -18,47 +18,33 @@ from domain.report import (
     RunStatus,
     Scope,
 )
-from domain.resources import Mode, ProtectedResource
+from domain.resources import Mode, Protected, ProtectedResource, ResourceKind
 from domain.values import show_bytes, show_span, show_time
-
-_MARKS = {
-    Verdict.PASSED: "ok  ",
-    Verdict.FAILED: "FAIL",
-    Verdict.UNPROVEN: "????",
-    Verdict.NOT_APPLICABLE: "n/a ",
-}
-
-
-def table(*columns: str) -> Table:
-    """Return an empty table with plain rules."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
 
 
 def resources_table(
     resources: Sequence[ProvenResource],
 ) -> Table:
     """Return what is protected, with its objectives and last proof."""
-    made = table("resource", "engine", "provider", "RTO", "RPO", "retention", "last proof")
+    made = table("resource", "kind", "provider", "RTO", "RPO", "retention", "last proof")
     for proven in resources:
         one = proven.resource
         made.add_row(
             one.path,
-            one.engine,
+            one.engine.value if isinstance(one, ProtectedResource) else one.kind.value,
             f"{one.provider} ({one.provider_kind})",
             _rto(one),
-            show_span(one.objectives.rpo),
-            show_span(one.backups.retention),
+            show_span(one.objectives.rpo) if isinstance(one, ProtectedResource) else "",
+            show_span(one.backups.retention) if isinstance(one, ProtectedResource) else "",
             "unknown" if proven.last is None else _proof(proven.last),
         )
     return made
 
 
-def _rto(resource: ProtectedResource) -> str:
+def _rto(resource: Protected) -> str:
     given = resource.objectives.rto
-    return show_span(given) if given is not None else "60 min, snapshot 30 min"
+    usual = "60 min, snapshot 30 min" if isinstance(resource, ProtectedResource) else "5 min"
+    return show_span(given) if given is not None else usual
 
 
 def _proof(last: Sequence[LastRun]) -> str:
@@ -161,11 +147,6 @@ def last_lines(found: ResourceDescription) -> Iterator[str]:
         )
 
 
-def _estimate(estimates: Sequence[PhaseEstimate]) -> Iterator[str]:
-    for one in estimates:
-        yield f"    {one.phase.value:<16} {show_span(one.p50):>12}   (from {one.basis})"
-
-
 def plan_lines(plan: RestorePlan) -> Iterator[str]:
     """Yield a plan: the point, what will be made, how long, what stands against it."""
     point = plan.point
@@ -188,11 +169,8 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
     if plan.approvers:
         yield f"  approval  by one of {', '.join(plan.approvers)}"
     yield f"  estimate  {show_span(plan.estimated)}, objective {show_span(plan.rto)}"
-    yield from _estimate(plan.estimates)
-    for finding in plan.findings:
-        mark = _MARKS[finding.verdict]
-        advice = f"; {finding.advice}" if not finding.good and finding.advice else ""
-        yield f"  {mark} {finding.name}: {finding.observed}{advice}"
+    yield from estimate_lines(plan.estimates)
+    yield from finding_lines(plan.findings)
 
 
 def status_lines(status: RunStatus) -> Iterator[str]:
@@ -202,6 +180,10 @@ def status_lines(status: RunStatus) -> Iterator[str]:
     yield f"  asked for by {status.requested_by}{reason}"
     if status.plan:
         yield from (f"  {line}" for line in plan_lines(status.plan))
+    if status.rollback:
+        yield from (f"  {line}" for line in rollback_plan_lines(status.rollback))
+    if status.configuration:
+        yield from (f"  {line}" for line in configuration_plan_lines(status.configuration))
     if status.waiting_for:
         yield f"  waiting for {status.waiting_for}: `refloat run approve {status.run_id[:8]}`"
     for event in status.events:
@@ -211,9 +193,9 @@ def status_lines(status: RunStatus) -> Iterator[str]:
 def _headline(report: RunReport) -> str:
     if report.outcome is not Outcome.DONE:
         return report.outcome.value.upper()
-    done, proven = (
-        ("DRILL DONE", "DRILL PASSED") if report.mode is Mode.DRILL else ("RESTORED", "RESTORED")
-    )
+    words = {ResourceKind.DATABASE: "RESTORED", ResourceKind.ENVIRONMENT: "BROUGHT BACK"}
+    word = words.get(ResourceKind(report.kind), "ROLLED BACK")
+    done, proven = ("DRILL DONE", "DRILL PASSED") if report.mode is Mode.DRILL else (word, word)
     return proven if report.passed else f"{done}, BUT NOT EVERY VERDICT PASSED"
 
 
@@ -232,7 +214,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
         yield f"       RPO counted from {report.incident_basis}"
     if report.reached and report.allowed_point:
         point = report.allowed_point
-        yield f"  asked for {report.requested_point}; {report.reached.ended}"
+        yield f"  asked for {report.asked or report.requested_point}; {report.reached.ended}"
         if point.last_commit:
             yield f"  last commit recovered: {show_time(point.last_commit.at)}"
     yield "  phases: " + ", ".join(
@@ -241,13 +223,14 @@ def report_lines(report: RunReport) -> Iterator[str]:
         if record.took is not None
     )
     for finding in report.findings:
-        yield f"  {_MARKS[finding.verdict]} {finding.name}: {finding.observed}"
+        yield f"  {MARKS[finding.verdict]} {finding.name}: {finding.observed}"
     for difference in report.settings:
         yield f"  setting {difference.told}"
     yield from _ending_lines(report)
 
 
 def _ending_lines(report: RunReport) -> Iterator[str]:
+    yield from record_lines(report)
     for event in report.events:
         yield f"  {show_time(event.at)} {event.what}"
     for cutover in report.cutovers:

@@ -1,28 +1,19 @@
 """`refloat restore`: plan, ask, start, follow, tell."""
 
-import asyncio
 from datetime import datetime
-from urllib.parse import quote
 
 import click
-from temporalio.client import Client
 
 from cli.completion import resource_paths
-from cli.context import Session, interactive, local_zone, now, pass_session
-from cli.printing import plan_lines, report_lines
+from cli.context import Session, local_zone, now, pass_session
+from cli.printing import plan_lines
+from cli.starting import confirm, require_somebody, run_to_end
 from cli.times import parse_moment, show_both
-from cli.watch import follow
-from client.errors import NobodyPollsError, TemporalUnreachableError
 from client.questions import plan_restore
-from client.recoveries import StartedRun, handle_of, new_request, start_restore, workflow_id
-from domain.errors import ConfirmationRequiredError, RefusedError
-from domain.recovery import RestoreRequest, Target, TargetKind
-from domain.report import RestorePlan, RunReport, exit_code, refusal
+from client.recoveries import new_request
+from domain.recovery import Target, TargetKind
+from domain.report import RestorePlan, refusal
 from domain.resources import Mode
-
-
-class DetachedError(Exception):
-    """The person left with Ctrl-C; the run goes on."""
 
 
 def _target(  # noqa: PLR0913 - one for each way to name a point
@@ -110,8 +101,10 @@ def restore(  # noqa: PLR0913 - the options of the command
     if plan_only:
         return _show_plan(session, session.call(lambda client: plan_restore(client, request)))
     if not yes:
-        _confirm(session, request)
-    return _run(session, request, detach=detach)
+        require_somebody()
+        plan = session.call(lambda client: plan_restore(client, request))
+        confirm(session, plan_lines(plan), refusal(plan))
+    return run_to_end(session, request, detach=detach)
 
 
 def _show_plan(session: Session, plan: RestorePlan) -> int:
@@ -121,76 +114,3 @@ def _show_plan(session: Session, plan: RestorePlan) -> int:
         for line in plan_lines(plan):
             session.say(line)
     return 2 if refusal(plan) else 0
-
-
-def _confirm(session: Session, request: RestoreRequest) -> None:
-    if not interactive():
-        raise ConfirmationRequiredError(
-            "nobody at a terminal to confirm the plan; add --yes to go on, or --plan to only see it"
-        )
-    plan = session.call(lambda client: plan_restore(client, request))
-    for line in plan_lines(plan):
-        session.say(line)
-    if refused := refusal(plan):
-        raise RefusedError(f"this cannot work now: {refused}")
-    try:
-        confirmed = click.confirm("Go on?", err=session.json)
-    except click.Abort:
-        confirmed = False
-    if not confirmed:
-        raise ConfirmationRequiredError("not confirmed; nothing was started")
-
-
-def _run(session: Session, request: RestoreRequest, *, detach: bool) -> int:
-    started: list[StartedRun] = []
-
-    async def work(client: Client) -> RunReport | None:
-        run = await start_restore(client, request)
-        started.append(run)
-        if detach:
-            return None
-        return await follow(client, handle_of(client, run), session.console, session.say)
-
-    name = workflow_id(request.mode, request.resource.path)
-    try:
-        report = session.call(work, shows_itself=True)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        goes = "goes on" if started else "may have been started"
-        session.say(f"\ndetached: {name} {goes}; `refloat run watch {name}` follows it")
-        raise DetachedError from None
-    except (TemporalUnreachableError, NobodyPollsError):
-        if started:
-            click.echo(
-                f"refloat: {name} was started, run {started[0].run_id}, and goes on as soon as it "
-                f"can; `refloat run watch {name}` follows it",
-                err=True,
-            )
-        raise
-    if report is None:
-        return _tell_started(session, started[0])
-    return tell(session, report)
-
-
-def _tell_started(session: Session, run: StartedRun) -> int:
-    if session.json:
-        session.document(run)
-    session.say(
-        f"started {run.workflow_id}, run {run.run_id}; "
-        f"`refloat run watch {run.run_id[:8]}` follows it"
-    )
-    return 0
-
-
-def tell(session: Session, report: RunReport) -> int:
-    """Print a report and return its exit code."""
-    if session.json:
-        session.document(report)
-    else:
-        for line in report_lines(report):
-            session.say(line)
-        settings = session.settings
-        if settings.web:
-            name = quote(report.workflow_id, safe="")
-            where = f"{settings.web}/namespaces/{settings.namespace}/workflows/{name}"
-            session.say(f"  in Temporal: {where}/{report.temporal_run_id}".rstrip("/"))
-    return exit_code(report)

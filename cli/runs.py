@@ -8,7 +8,7 @@ from temporalio.client import Client
 from cli.context import Session, pass_session
 from cli.html import render
 from cli.printing import runs_table, status_lines
-from cli.restore import DetachedError, tell
+from cli.starting import DetachedError, tell
 from cli.watch import follow
 from client.errors import ClientError, UnknownRunError
 from client.questions import find_report
@@ -38,7 +38,7 @@ async def _report(session: Session, client: Client, wanted: str) -> RunReport:
     try:
         return await report_of(await find_run(client, wanted))
     except UnknownRunError:
-        kept = await find_report(client, list(session.catalog.resources()), wanted)
+        kept = await find_report(client, list(session.catalog.protected()), wanted)
         if kept is None:
             raise
         return kept

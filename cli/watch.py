@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 from temporalio.client import Client, WorkflowHandle
 
-from cli.printing import table
+from cli.lines import table
 from client.pollers import require_pollers
 from client.recoveries import await_report, queue_of
 from client.runs import progress_of, status_of

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from domain.catalog import Catalog, parse_catalog
+from domain.catalog import Catalog
 from domain.errors import CatalogError
+from domain.parsing import parse_catalog
 
 _SANDBOX = Path(".refloat/refloat.yaml")
 

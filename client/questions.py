@@ -20,7 +20,7 @@ from client.recoveries import ended, queue_of, workflow_id
 from domain.errors import PermanentError, concrete_errors
 from domain.recovery import RecoveryPointList, RestoreRequest, Snapshot, Suspect
 from domain.report import FindReport, LastRun, ResourceDescription, RestorePlan, RunReport
-from domain.resources import Mode, ProtectedResource
+from domain.resources import Mode, Protected, ProtectedResource
 from workflows.attributes import KIND, MODE, RESOURCE
 from workflows.requests import CreateSnapshot, FindSuspects
 from workflows.short import (
@@ -43,11 +43,11 @@ _DAY = timedelta(days=1)
 _PERMANENT = {one.__name__ for one in concrete_errors() if issubclass(one, PermanentError)}
 
 
-async def _ask(  # noqa: PLR0913 - one question with everything that makes it readable
+async def ask(  # noqa: PLR0913 - one question with everything that makes it readable
     client: Client,
     method: Callable[[Any, Asked], Coroutine[Any, Any, Answer]],
     asked: Asked,
-    resource: ProtectedResource,
+    resource: Protected,
     *,
     act: str,
     mode: Mode = Mode.INCIDENT,
@@ -86,16 +86,25 @@ async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:
     Raises:
         RunEndedError: it cannot work, with exit code 2, or could not be looked into.
     """
-    resource = request.resource
+    return await ask_for_plan(
+        client, PlanRestoreWorkflow.run, request, request.resource, request.mode
+    )
+
+
+async def ask_for_plan(
+    client: Client,
+    method: Callable[[Any, Asked], Coroutine[Any, Any, Answer]],
+    request: Asked,
+    resource: Protected,
+    mode: Mode = Mode.INCIDENT,
+) -> Answer:
+    """Return what a recovery would do, from the workflow of its plan.
+
+    Raises:
+        RunEndedError: it cannot work, with exit code 2, or could not be looked into.
+    """
     try:
-        return await _ask(
-            client,
-            PlanRestoreWorkflow.run,
-            request,
-            resource,
-            act="plan a restore of",
-            mode=request.mode,
-        )
+        return await ask(client, method, request, resource, act="plan a recovery of", mode=mode)
     except RunEndedError as error:
         if error.kind in _PERMANENT:
             error.exit_code = 2  # nothing was created
@@ -104,20 +113,20 @@ async def plan_restore(client: Client, request: RestoreRequest) -> RestorePlan:
 
 async def describe(client: Client, resource: ProtectedResource) -> ResourceDescription:
     """Return what a path means now, and how its last runs went."""
-    return await _ask(client, DescribeResourceWorkflow.run, resource, resource, act="describe")
+    return await ask(client, DescribeResourceWorkflow.run, resource, resource, act="describe")
 
 
-async def last_runs(client: Client, resource: ProtectedResource) -> list[LastRun]:
+async def last_runs(client: Client, resource: Protected) -> list[LastRun]:
     """Return the last incident and the last drill that restored the resource."""
-    return await _ask(client, LastRunsWorkflow.run, resource, resource, act="last runs of")
+    return await ask(client, LastRunsWorkflow.run, resource, resource, act="last runs of")
 
 
 async def find_report(
-    client: Client, resources: Sequence[ProtectedResource], run_id: str
+    client: Client, resources: Sequence[Protected], run_id: str
 ) -> RunReport | None:
     """Return a report that is kept at one of the providers, also when Temporal forgot the run."""
     for resource in {one.provider: one for one in resources}.values():
-        found = await _ask(
+        found = await ask(
             client,
             FindReportWorkflow.run,
             FindReport(resource=resource, run_id=run_id),
@@ -131,7 +140,7 @@ async def find_report(
 
 async def list_recovery_points(client: Client, resource: ProtectedResource) -> RecoveryPointList:
     """Return windows and snapshots, live."""
-    return await _ask(client, ListRecoveryPointsWorkflow.run, resource, resource, act="points of")
+    return await ask(client, ListRecoveryPointsWorkflow.run, resource, resource, act="points of")
 
 
 async def find_suspects(
@@ -139,7 +148,7 @@ async def find_suspects(
 ) -> list[Suspect]:
     """Return the commits that removed or replaced relations since a moment, newest first."""
     asked = FindSuspects(resource=resource, since=since)
-    return await _ask(client, FindSuspectsWorkflow.run, asked, resource, act="suspects of")
+    return await ask(client, FindSuspectsWorkflow.run, asked, resource, act="suspects of")
 
 
 async def create_snapshot(
@@ -147,7 +156,7 @@ async def create_snapshot(
 ) -> Snapshot:
     """Take a snapshot with its proof."""
     asked = CreateSnapshot(resource=resource, key=key, name=name)
-    return await _ask(client, CreateSnapshotWorkflow.run, asked, resource, act="snapshot of")
+    return await ask(client, CreateSnapshotWorkflow.run, asked, resource, act="snapshot of")
 
 
 async def copy_snapshot(
@@ -155,18 +164,18 @@ async def copy_snapshot(
 ) -> str:
     """Begin a copy of a snapshot in another region and return its name there."""
     asked = CopySnapshot(resource=resource, snapshot_id=snapshot_id, region=region)
-    return await _ask(client, CopySnapshotWorkflow.run, asked, resource, act="copy snapshot of")
+    return await ask(client, CopySnapshotWorkflow.run, asked, resource, act="copy snapshot of")
 
 
 async def delete_snapshot(client: Client, resource: ProtectedResource, snapshot_id: str) -> None:
     """Delete a snapshot that somebody took."""
     asked = DeleteSnapshot(resource=resource, snapshot_id=snapshot_id)
-    await _ask(client, DeleteSnapshotWorkflow.run, asked, resource, act="delete snapshot of")
+    await ask(client, DeleteSnapshotWorkflow.run, asked, resource, act="delete snapshot of")
 
 
 async def release(client: Client, resource: ProtectedResource) -> list[str]:
     """Delete what is superseded; holds the resource's lock, so that no restore runs meanwhile."""
-    return await _ask(
+    return await ask(
         client,
         ReleaseWorkflow.run,
         resource,

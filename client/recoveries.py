@@ -3,6 +3,7 @@
 import os
 import pwd
 import uuid
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +18,19 @@ from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlre
 
 from client.errors import AlreadyRunningError, RunEndedError
 from client.pollers import require_pollers
+from domain.configuration import ConfigurationRequest
 from domain.recovery import RestoreRequest, Target
 from domain.report import RunReport
-from domain.resources import Mode, ProtectedResource
+from domain.resources import Mode, ProtectedResource, ResourceKind
+from domain.rewind import RewindRequest
+from domain.rollback import RollbackRequest
 from domain.values import Value
+from workflows.application_rollback import ApplicationRollbackWorkflow
 from workflows.attributes import KIND, MODE, RESOURCE, RUN
+from workflows.configuration_rollback import ConfigurationRollbackWorkflow
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import DRILL_QUEUE, RECOVERY_QUEUE
+from workflows.rewind import RewindWorkflow
 
 
 class StartedRun(Value):
@@ -42,6 +49,15 @@ def whoami() -> str:
         return str(os.getuid())
 
 
+def stamped() -> dict[str, Any]:
+    """Return an id of its own, the present time and who asks, for a new request."""
+    return {
+        "id": uuid.uuid4().hex,
+        "requested_at": datetime.now(UTC),
+        "requested_by": whoami(),
+    }
+
+
 def new_request(
     resource: ProtectedResource,
     target: Target,
@@ -53,21 +69,31 @@ def new_request(
 ) -> RestoreRequest:
     """Return a request stamped with an id of its own, the time and who asks."""
     return RestoreRequest(
-        id=uuid.uuid4().hex,
+        **stamped(),
         resource=resource,
         target=target,
         mode=mode,
         cutover=cutover,
-        requested_at=datetime.now(UTC),
-        requested_by=whoami(),
         incident_at=incident_at,
         reason=reason,
     )
 
 
-def workflow_id(mode: Mode, path: str) -> str:
+_ACTS = {
+    ResourceKind.DATABASE: "restore",
+    ResourceKind.APPLICATION: "rollback",
+    ResourceKind.CONFIGURATION: "rollback",
+    ResourceKind.ENVIRONMENT: "rewind",
+}
+ACTS = ("restore", "rollback", "drill", "rewind")
+"""What the id of a recovery's workflow begins with."""
+
+AnyRecovery = RestoreRequest | RollbackRequest | ConfigurationRequest | RewindRequest
+
+
+def workflow_id(mode: Mode, path: str, kind: ResourceKind = ResourceKind.DATABASE) -> str:
     """Return the id that is the lock on a resource; a drill never stands in an incident's way."""
-    return f"{'drill' if mode is Mode.DRILL else 'restore'}:{path}"
+    return f"{'drill' if mode is Mode.DRILL else _ACTS[kind]}:{path}"
 
 
 def queue_of(workflow: str) -> str:
@@ -75,25 +101,37 @@ def queue_of(workflow: str) -> str:
     return DRILL_QUEUE if workflow.startswith("drill:") else RECOVERY_QUEUE
 
 
-async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
+def _story(request: AnyRecovery) -> Callable[..., Coroutine[Any, Any, RunReport]]:
+    """Return the workflow that brings back what a request is about."""
+    if isinstance(request, RestoreRequest):
+        return DatabaseRestoreWorkflow.run
+    if isinstance(request, RollbackRequest):
+        return ApplicationRollbackWorkflow.run
+    if isinstance(request, RewindRequest):
+        return RewindWorkflow.run
+    return ConfigurationRollbackWorkflow.run
+
+
+async def start_recovery(client: Client, request: AnyRecovery) -> StartedRun:
     """Start a recovery; the workflow's id is the lock on the resource.
 
     Raises:
         AlreadyRunningError: with the id of the run that holds the lock.
         NobodyPollsError: no worker would take it.
     """
-    name = workflow_id(request.mode, request.resource.path)
+    resource = request.resource
+    name = workflow_id(request.mode, resource.path, resource.kind)
     queue = queue_of(name)
-    await require_pollers(client, queue, request.resource.provider)
+    await require_pollers(client, queue, resource.provider)
     attributes = {
-        RESOURCE: request.resource.path,
-        KIND: request.resource.kind.value,
+        RESOURCE: resource.path,
+        KIND: resource.kind.value,
         MODE: request.mode.value,
         RUN: request.id,
     }
     try:
         handle = await client.start_workflow(
-            DatabaseRestoreWorkflow.run,
+            _story(request),
             request,
             id=name,
             task_queue=queue,
@@ -102,13 +140,13 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(key, value) for key, value in attributes.items()]
             ),
-            static_summary=f"{request.mode.value}: {request.resource.path} to {request.target}",
+            static_summary=f"{request.mode.value}: {resource.path} to {request.target}",
             static_details=f"Asked for by {request.requested_by}. {request.reason}".strip(),
         )
     except WorkflowAlreadyStartedError:
         raise AlreadyRunningError(
-            f"{request.resource.path} is being restored or released already, by {name}; follow a "
-            f"restore with `refloat run watch {name}`, or ask again when it has ended"
+            f"{resource.path} is being brought back or released already, by {name}; follow it with "
+            f"`refloat run watch {name}`, or ask again when it has ended"
         ) from None
     return StartedRun(
         workflow_id=name, run_id=request.id, temporal_run_id=handle.first_execution_run_id or ""
@@ -117,8 +155,8 @@ async def start_restore(client: Client, request: RestoreRequest) -> StartedRun:
 
 def handle_of(client: Client, started: StartedRun) -> WorkflowHandle[Any, RunReport]:
     """Return the very run that was started; a listing may still show the one before it."""
-    return client.get_workflow_handle_for(
-        DatabaseRestoreWorkflow.run, started.workflow_id, run_id=started.temporal_run_id
+    return client.get_workflow_handle(
+        started.workflow_id, run_id=started.temporal_run_id, result_type=RunReport
     )
 
 

@@ -21,15 +21,20 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import ClientError, DeniedError, RunEndedError, UnknownRunError
 from client.pollers import require_pollers
-from client.recoveries import await_report, queue_of, whoami, workflow_id
+from client.recoveries import ACTS, await_report, queue_of, whoami
 from domain.recovery import Progress
 from domain.report import RunReport, RunStatus
-from domain.resources import Mode
 from workflows.attributes import MODE, PHASE, RESOURCE, RUN, VERDICT
-from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import ApprovalGiven
+from workflows.story import Story
 
-_QUERY = "WorkflowType = 'DatabaseRestoreWorkflow'"
+_STORIES = (
+    "DatabaseRestoreWorkflow",
+    "ApplicationRollbackWorkflow",
+    "ConfigurationRollbackWorkflow",
+    "RewindWorkflow",
+)
+_QUERY = f"WorkflowType IN ({', '.join(repr(one) for one in _STORIES)})"
 _RUN_ID = re.compile(r"[0-9a-f]{6,32}")
 _LISTING_PATIENCE = 2.0
 _ANSWER = timedelta(seconds=5)
@@ -80,14 +85,12 @@ async def find_run(client: Client, wanted: str) -> WorkflowHandle[Any, RunReport
     if _RUN_ID.fullmatch(wanted):
         found = await _by_run_id(client, wanted)
     else:
-        names = [wanted] if ":" in wanted else [workflow_id(mode, wanted) for mode in Mode]
+        names = [wanted] if ":" in wanted else [f"{act}:{wanted}" for act in ACTS]
         newest = [one for name in names if (one := await _newest(client, name))]
         found = max(newest, key=lambda one: one.start_time, default=None)
     if found is None:
         raise UnknownRunError(f"no run {wanted!r}; `refloat run list` shows all")
-    return client.get_workflow_handle_for(
-        DatabaseRestoreWorkflow.run, found.id, run_id=found.run_id
-    )
+    return client.get_workflow_handle(found.id, run_id=found.run_id, result_type=RunReport)
 
 
 async def _by_run_id(client: Client, beginning: str) -> WorkflowExecution | None:
@@ -103,14 +106,14 @@ async def _by_run_id(client: Client, beginning: str) -> WorkflowExecution | None
 
 
 async def _newest(client: Client, name: str) -> WorkflowExecution | None:
-    """Return the last restore of a workflow id; a release may have used the id since."""
+    """Return the last recovery of a workflow id; a release may have used the id since."""
     try:
         described = await client.get_workflow_handle(name).describe()
     except RPCError as error:
         if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
             return None
         raise
-    if described.workflow_type == "DatabaseRestoreWorkflow":
+    if described.workflow_type in _STORIES:
         return described
     found = await _matching(client, f"WorkflowId = {_quoted(name)}", limit=1)
     return found[0] if found else None
@@ -129,7 +132,7 @@ async def _matching(client: Client, condition: str, limit: int) -> list[Workflow
 async def status_of(handle: WorkflowHandle[Any, RunReport]) -> RunStatus | None:
     """Return where a run stands, or None while no worker answers for it."""
     try:
-        return await handle.query(DatabaseRestoreWorkflow.status, rpc_timeout=_ANSWER)
+        return await handle.query(Story.status, rpc_timeout=_ANSWER)
     except (RPCError, WorkflowQueryFailedError):
         return None
 
@@ -181,9 +184,7 @@ async def approve(client: Client, handle: WorkflowHandle[Any, RunReport], note: 
     if not await has_ended(handle):
         await require_pollers(client, queue_of(handle.id))
     try:
-        await handle.execute_update(
-            DatabaseRestoreWorkflow.approve, ApprovalGiven(by=whoami(), note=note)
-        )
+        await handle.execute_update(Story.approve, ApprovalGiven(by=whoami(), note=note))
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise ClientError(
             f"{handle.id} did not answer; `refloat run show {handle.id}` tells whether it counted"

@@ -1,49 +1,38 @@
 """The catalog file as types: what is protected, where, and what is promised for it."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-
+from domain.configuration import (
+    ProtectedConfiguration,
+)
+from domain.entries import (
+    ApplicationEntry,
+    CloudEntry,
+    ConfigurationEntry,
+    DatabaseEntry,
+    EnvironmentEntry,
+    LocalProviderEntry,
+    ProjectEntry,
+    ProviderEntry,
+    RegistryEntry,
+    SchemaEntry,
+)
 from domain.errors import CatalogError
 from domain.resources import (
-    Approval,
     BackupPolicy,
-    Connection,
     Consumer,
     Durability,
     Engine,
-    Health,
+    KubernetesPlatform,
     LocalPlatform,
     Objectives,
+    Protected,
     ProtectedResource,
-    ServerAddress,
-    SqlCheck,
 )
+from domain.rollback import ProtectedApplication, Schema
 from domain.values import Written, show_span
-
-
-class LocalProviderEntry(Written):
-    """PostgreSQL on this machine: state folder, ports for new servers, account that runs them."""
-
-    kind: Literal["local"]
-    root: str = ".refloat"
-    archive: str | None = Field(default=None, description="folder on another disk; default: root")
-    listen: str = "127.0.0.1"
-    first_port: int = Field(default=15440, ge=1, le=65535)
-    last_port: int = Field(default=15499, ge=1, le=65535)
-    run_as: str | None = None
-    binaries: str | None = None
-
-    @model_validator(mode="after")
-    def _has_ports(self) -> Self:
-        if self.last_port < self.first_port:
-            message = f"last_port {self.last_port} is below first_port {self.first_port}"
-            raise ValueError(message)
-        return self
-
 
 _RETENTION: Mapping[str, tuple[int, int, str]] = {
     "aws": (7, 35, "days"),
@@ -54,99 +43,6 @@ _RETENTION: Mapping[str, tuple[int, int, str]] = {
 """What may be demanded of each cloud, in days; what its API allows to be set is wider."""
 
 
-class CloudEntry(Written):
-    """What every cloud account needs beside its own keys; credentials are the SDK's own business."""
-
-    region: str
-    reports: str = Field(
-        default=".refloat", description="folder of the worker that keeps reports and proofs"
-    )
-    ca: str | None = Field(
-        default=None,
-        description="file with the certificates that sign the databases' own; default: what the "
-        "provider tells, else the system's",
-    )
-    calls_per_second: float = Field(
-        default=5.0, gt=0, description="most calls of one worker to the account"
-    )
-
-
-class AwsProviderEntry(CloudEntry):
-    """Amazon RDS in one account and region."""
-
-    kind: Literal["aws"]
-    account: str = Field(pattern=r"^\d{12}$")
-
-
-class GcpProviderEntry(CloudEntry):
-    """Google Cloud SQL in one project."""
-
-    kind: Literal["gcp"]
-    project: str
-
-
-class AzureProviderEntry(CloudEntry):
-    """Azure Database flexible servers in one resource group."""
-
-    kind: Literal["azure"]
-    subscription: str
-    resource_group: str
-
-
-class ScalewayProviderEntry(CloudEntry):
-    """Scaleway Managed Databases in one project and region."""
-
-    kind: Literal["scaleway"]
-    project: str
-
-
-ProviderEntry = Annotated[
-    LocalProviderEntry
-    | AwsProviderEntry
-    | GcpProviderEntry
-    | AzureProviderEntry
-    | ScalewayProviderEntry,
-    Field(discriminator="kind", description="one account at one provider"),
-]
-
-
-class DatabaseEntry(Written):
-    """One database as people declare it."""
-
-    provider: str
-    engine: Engine
-    instance: str = Field(pattern=r"^[a-z](?:-?[a-z0-9]){0,40}$")
-    objectives: Objectives | None = None
-    backups: BackupPolicy = BackupPolicy()
-    checks: tuple[SqlCheck, ...] = ()
-    connection: Connection
-    consumers: tuple[str, ...] = ()
-    approval: Approval | None = None
-    durability: Durability = Durability.BOUNDED_LOSS
-    heartbeat: bool = True
-    server: ServerAddress | None = None
-
-
-class ApplicationEntry(Written):
-    """One application as people declare it."""
-
-    platform: LocalPlatform
-    health: Health | None = None
-
-
-class EnvironmentEntry(Written):
-    """What belongs together, such as production."""
-
-    databases: Mapping[str, DatabaseEntry] = {}
-    applications: Mapping[str, ApplicationEntry] = {}
-
-
-class ProjectEntry(Written):
-    """One project with its environments."""
-
-    environments: Mapping[str, EnvironmentEntry] = {}
-
-
 class Catalog(Written):
     """The whole file."""
 
@@ -154,29 +50,169 @@ class Catalog(Written):
     providers: Mapping[str, ProviderEntry]
     projects: Mapping[str, ProjectEntry] = {}
 
+    registries: Mapping[str, RegistryEntry] = {}
+
     def resources(self) -> Iterator[ProtectedResource]:
         """Yield every database in the order of the file."""
-        for project, environments in self.projects.items():
-            for environment, entry in environments.environments.items():
-                for service, database in entry.databases.items():
-                    yield self._resource(f"{project}/{environment}/{service}", entry, database)
+        for prefix, entry in self._environments():
+            for service, database in entry.databases.items():
+                yield self._resource(f"{prefix}/{service}", entry, database)
+
+    def applications(self) -> Iterator[ProtectedApplication]:
+        """Yield every application that has an image to go back to."""
+        for prefix, entry in self._environments():
+            for name, application in entry.applications.items():
+                if application.image:
+                    yield self._application(prefix, name, entry, application)
+
+    def configurations(self) -> Iterator[ProtectedConfiguration]:
+        """Yield every configuration."""
+        for prefix, entry in self._environments():
+            for name, configuration in entry.configurations.items():
+                yield self._configuration(prefix, name, entry, configuration)
+
+    def protected(self) -> Iterator[Protected]:
+        """Yield everything that is protected, databases first."""
+        yield from self.resources()
+        yield from self.applications()
+        yield from self.configurations()
 
     def resource(self, path: str) -> ProtectedResource:
         """Return the database at `path`.
 
         Raises:
+            CatalogError: with the nearest path that exists, or that it is no database.
+        """
+        found = self.find(path, self.resources())
+        if isinstance(found, ProtectedResource):
+            return found
+        raise CatalogError(
+            f"{path} is no database but one {found.kind.value}; `refloat rollback {path}` brings it "
+            "back"
+        )
+
+    def find(self, path: str, wanted: Iterable[Protected] = ()) -> Protected:
+        """Return what is protected at `path`; `wanted` are the ones to offer for a misspelt path.
+
+        Raises:
             CatalogError: with the nearest path that exists.
         """
-        known = {resource.path: resource for resource in self.resources()}
+        known = {one.path: one for one in self.protected()}
         if path in known:
             return known[path]
-        raise CatalogError(f"no resource {path!r} in the catalog{_nearest(path, list(known))}")
+        for prefix, entry in self._environments():
+            if path in {f"{prefix}/{name}" for name in entry.applications}:
+                raise CatalogError(
+                    f"{path} has no `image` in the catalog, so there is no version to go back to"
+                )
+        offered = [one.path for one in wanted] or list(known)
+        raise CatalogError(f"no resource {path!r} in the catalog{nearest(path, offered)}")
+
+    def environment(self, name: str) -> list[Protected]:
+        """Return what is protected in `project/environment`.
+
+        Raises:
+            CatalogError: with the nearest environment that exists.
+        """
+        known = [prefix for prefix, _ in self._environments()]
+        if name not in known:
+            raise CatalogError(f"no environment {name!r} in the catalog{nearest(name, known)}")
+        return [one for one in self.protected() if one.path.rpartition("/")[0] == name]
+
+    def _environments(self) -> Iterator[tuple[str, EnvironmentEntry]]:
+        for project, environments in self.projects.items():
+            for environment, entry in environments.environments.items():
+                yield f"{project}/{environment}", entry
+
+    def _application(
+        self, prefix: str, name: str, entry: EnvironmentEntry, application: ApplicationEntry
+    ) -> ProtectedApplication:
+        path = f"{prefix}/{name}"
+        platform = application.platform
+        if isinstance(platform, LocalPlatform) and not platform.container:
+            raise CatalogError(f"{path}: image is for a platform with `container: true`")
+        if "@" in application.image or ":" in application.image.rpartition("/")[2]:
+            raise CatalogError(
+                f"{path}: image names a repository, without tag or digest: "
+                f"{application.image.partition('@')[0].rpartition(':')[0] or application.image}"
+            )
+        provider = self._reached_by(path, application.provider, entry)
+        return ProtectedApplication(
+            path=path,
+            name=name,
+            provider=provider,
+            provider_kind=self.providers[provider].kind,
+            objectives=application.objectives or Objectives(),
+            approval=application.approval,
+            platform=platform,
+            image=application.image,
+            health=application.health,
+            data_schema=self._schema(path, prefix, entry, application.data_schema),
+        )
+
+    def _schema(
+        self, path: str, prefix: str, entry: EnvironmentEntry, schema: SchemaEntry | None
+    ) -> Schema | None:
+        if schema is None:
+            return None
+        if bool(schema.database) != bool(schema.query):
+            raise CatalogError(f"{path}: schema has database and query, or neither")
+        database = None
+        if schema.database:
+            if schema.database not in entry.databases:
+                near = nearest(schema.database, list(entry.databases))
+                raise CatalogError(f"{path}: no database {schema.database!r}{near}")
+            declared = entry.databases[schema.database]
+            database = self._resource(f"{prefix}/{schema.database}", entry, declared)
+        return Schema(database=database, query=schema.query, versions=schema.versions)
+
+    def _configuration(
+        self, prefix: str, name: str, entry: EnvironmentEntry, configuration: ConfigurationEntry
+    ) -> ProtectedConfiguration:
+        path = f"{prefix}/{name}"
+        for one in configuration.applications:
+            if one not in entry.applications:
+                near = nearest(one, list(entry.applications))
+                raise CatalogError(f"{path}: no application {one!r} in its environment{near}")
+        provider = self._reached_by(path, configuration.provider, entry)
+        readers = [
+            Consumer(name=one, platform=entry.applications[one].platform, health=found.health)
+            for one in configuration.applications
+            if (found := entry.applications[one])
+        ]
+        return ProtectedConfiguration(
+            path=path,
+            name=name,
+            provider=provider,
+            provider_kind=self.providers[provider].kind,
+            objectives=configuration.objectives or Objectives(),
+            approval=configuration.approval,
+            repository=configuration.repository,
+            platform=configuration.platform,
+            applications=tuple(readers),
+            secret_keys=configuration.secret_keys,
+        )
+
+    def _reached_by(self, path: str, named: str | None, entry: EnvironmentEntry) -> str:
+        """Return the provider whose workers reach an application or a configuration."""
+        if named is not None:
+            if named in self.providers:
+                return named
+            near = nearest(named, list(self.providers))
+            raise CatalogError(f"{path}: no provider {named!r} in the catalog{near}")
+        beside = {one.provider for one in entry.databases.values()} & set(self.providers)
+        fit = beside or set(self.providers)
+        if len(fit) == 1:
+            return next(iter(fit))
+        raise CatalogError(
+            f"{path}: name the `provider` whose workers reach it, one of {', '.join(sorted(fit))}"
+        )
 
     def _resource(
         self, path: str, environment: EnvironmentEntry, database: DatabaseEntry
     ) -> ProtectedResource:
         if database.provider not in self.providers:
-            near = _nearest(database.provider, list(self.providers))
+            near = nearest(database.provider, list(self.providers))
             raise CatalogError(f"{path}: no provider {database.provider!r} in the catalog{near}")
         self._require_fitting(path, database, self.providers[database.provider])
         return ProtectedResource(
@@ -241,105 +277,20 @@ class Catalog(Written):
     @staticmethod
     def _consumer(path: str, name: str, environment: EnvironmentEntry) -> Consumer:
         if name not in environment.applications:
-            near = _nearest(name, list(environment.applications))
+            near = nearest(name, list(environment.applications))
             raise CatalogError(f"{path}: no application {name!r} in its environment{near}")
         application = environment.applications[name]
+        if isinstance(application.platform, KubernetesPlatform):
+            raise CatalogError(
+                f"{path}: consumer {name!r} runs on Kubernetes; a cutover points consumers of kind "
+                "local to the new server. Take it out of `consumers` and restart it yourself"
+            )
         return Consumer(name=name, platform=application.platform, health=application.health)
 
 
-def _nearest(wanted: str, known: list[str]) -> str:
+def nearest(wanted: str, known: list[str]) -> str:
+    """Return the end of a sentence that says what was probably meant."""
     close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there is {', '.join(sorted(known))}" if known else "; there is none"
-
-
-def _lines(path: tuple[int | str, ...], marks: Mapping[tuple[int | str, ...], int]) -> int | None:
-    for length in range(len(path), 0, -1):
-        if path[:length] in marks:
-            return marks[path[:length]]
-    return None
-
-
-def parse_catalog(
-    content: Any,  # noqa: ANN401 - a YAML document has any type before validation
-    name: str,
-    marks: Mapping[tuple[int | str, ...], int] | None = None,
-) -> Catalog:
-    """Return the catalog that `content` holds, names resolved.
-
-    `marks` maps the path of each key to its line, so that an error can name the place.
-
-    Raises:
-        CatalogError: with file, line, what is wrong and the nearest known key.
-    """
-    try:
-        catalog = Catalog.model_validate(content, extra="forbid")
-    except ValidationError as error:
-        found = [_sentence(name, dict(problem), marks or {}) for problem in error.errors()]
-        raise CatalogError("\n".join(found)) from None
-    seen: dict[tuple[str, str], str] = {}
-    for resource in catalog.resources():
-        other = seen.setdefault((resource.provider, resource.instance), resource.path)
-        if other != resource.path:
-            raise CatalogError(
-                f"{name}: {other} and {resource.path} both name instance {resource.instance!r} "
-                f"of provider {resource.provider!r}; one database has one path"
-            )
-    return catalog
-
-
-def _sentence(
-    name: str, problem: Mapping[str, Any], marks: Mapping[tuple[int | str, ...], int]
-) -> str:
-    path = tuple(problem["loc"])
-    line = _lines(path, marks)
-    place = f"{name}:{line}" if line else name
-    near = _keys_at(path[:-1])
-    if path[:1] == ("providers",) and path[2:3] and path[2] in _PROVIDERS:
-        path = (*path[:2], *path[3:])  # the kind is no key of the file
-    elif problem["type"] == "union_tag_not_found":
-        return f"{place}: {path[0]}.{path[1]}: no kind; it is one of {', '.join(_PROVIDERS)}"
-    dotted = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key {dotted!r}{_nearest(str(path[-1]), near)}"
-    return f"{place}: {dotted}: {problem['msg']}"
-
-
-_NESTED: Mapping[str, type[Written]] = {
-    "objectives": Objectives,
-    "backups": BackupPolicy,
-    "checks": SqlCheck,
-    "connection": Connection,
-    "approval": Approval,
-    "server": ServerAddress,
-    "platform": LocalPlatform,
-    "health": Health,
-}
-_PARENTS: Mapping[str, type[Written]] = {
-    "projects": ProjectEntry,
-    "environments": EnvironmentEntry,
-    "databases": DatabaseEntry,
-    "applications": ApplicationEntry,
-}
-
-
-_PROVIDERS: Mapping[str, type[Written]] = {
-    "local": LocalProviderEntry,
-    "aws": AwsProviderEntry,
-    "gcp": GcpProviderEntry,
-    "azure": AzureProviderEntry,
-    "scaleway": ScalewayProviderEntry,
-}
-
-
-def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    names = [part for part in path if isinstance(part, str)]
-    if names[:1] == ["providers"] and len(names) > 1:
-        return list(_PROVIDERS[names[-1]].model_fields) if names[-1] in _PROVIDERS else []
-    if not names:
-        return list(Catalog.model_fields)
-    model = _NESTED.get(names[-1])
-    if model is None and len(names) > 1:
-        model = _PARENTS.get(names[-2])
-    return list(model.model_fields) if model else []

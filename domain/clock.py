@@ -19,6 +19,9 @@ class Phase(StrEnum):
     PREFLIGHT = "pre-flight"
     APPROVAL = "approval"
     SAFETY = "safety snapshot"
+    COMMIT = "commit"
+    APPLY = "apply"
+    ROLLOUT = "rollout"
     RESTORE = "restore"
     VERIFY = "verify"
     PROTECT = "protect"
@@ -165,6 +168,9 @@ def _estimate_one(
         Phase.PREFLIGHT: 0.5,
         Phase.APPROVAL: 0.0,
         Phase.SAFETY: 0.3,
+        Phase.COMMIT: 1.0,
+        Phase.APPLY: 1.0,
+        Phase.ROLLOUT: 10.0,
         Phase.RESTORE: copy + log_bytes / _REPLAY_BYTES_PER_SECOND + 1.0,
         Phase.VERIFY: copy + 0.5,
         Phase.PROTECT: copy + 1.5,

@@ -11,6 +11,7 @@ RecoveryError
 └── PermanentError                        Temporal gives up, a person decides
     ├── RefusedError                      nothing was created; the sentence says what can work
     │   ├── RecoveryPointUnreachableError
+    │   │   └── AlreadyThereError
     │   ├── PointRefusedError
     │   ├── PreflightRefusedError
     │   ├── ApprovalDeniedError
@@ -40,6 +41,9 @@ RecoveryError
     ├── ServerFailedError
     ├── VerificationFailedError
     ├── ConsumerUnhealthyError
+    ├── ImageMissingError
+    ├── RolloutFailedError
+    ├── ConflictError
     └── StoppedError
 """
 
@@ -107,6 +111,10 @@ class RecoveryPointUnreachableError(RefusedError):
         nearest = f" Instead: {'; '.join(offers)}." if offers else ""
         super().__init__(f"{path}: {reason}.{nearest}")
         self.offers = tuple(offers)
+
+
+class AlreadyThereError(RecoveryPointUnreachableError):
+    """What was asked for is what there is now."""
 
 
 class PointRefusedError(RefusedError):
@@ -223,6 +231,18 @@ class VerificationFailedError(PermanentError):
 
 class ConsumerUnhealthyError(PermanentError):
     """A consumer did not come back on the new server."""
+
+
+class ImageMissingError(PermanentError):
+    """The registry has no such image, or not all of its parts."""
+
+
+class RolloutFailedError(PermanentError):
+    """What was applied does not come up; why, with its own last words, is in the sentence."""
+
+
+class ConflictError(PermanentError):
+    """Somebody else changed it, or owns it, since it was looked at; nothing was overwritten."""
 
 
 class StoppedError(PermanentError):

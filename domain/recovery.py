@@ -177,6 +177,7 @@ class RestoreRequest(Value):
     requested_by: str
     incident_at: UtcDatetime | None = None
     reason: str = ""
+    part_of: str = ""
 
     @property
     def rto(self) -> timedelta:

@@ -5,10 +5,17 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializeAsAny
 
 from domain.checks import Finding, Verdict
 from domain.clock import Objective, Phase, PhaseEstimate, PhaseRecord
+from domain.plans import (
+    ConfigurationPlan,
+    ConfigurationRecord,
+    RollbackPlan,
+    RollbackRecord,
+    refusal_of,
+)
 from domain.recovery import (
     CutoverRecord,
     RecoveryPoint,
@@ -17,7 +24,7 @@ from domain.recovery import (
     SettingDifference,
     Target,
 )
-from domain.resources import Mode, ProtectedResource
+from domain.resources import Mode, Protected, ProtectedResource
 from domain.values import UtcDatetime, Value
 
 SCHEMA: Literal["refloat.report/v1"] = "refloat.report/v1"
@@ -62,6 +69,17 @@ class Creation(Value):
     kept: bool
 
 
+class PartRecord(Value):
+    """How one part of a whole ended; its own report has the rest."""
+
+    path: str
+    run_id: str
+    verdict: str
+    failure: str = ""
+    left_behind: tuple[str, ...] = ()
+    measured_rpo: timedelta | None = None
+
+
 class RunReport(Value):
     """What was asked, done, measured and proven in one run."""
 
@@ -89,7 +107,8 @@ class RunReport(Value):
     incident_basis: str = ""
     started_counting_at: UtcDatetime | None = None
     ended_at: UtcDatetime
-    requested_point: Target
+    asked: str = ""
+    requested_point: Target | None = None
     allowed_point: RecoveryPoint | None = None
     reached: RestoredResource | None = None
     point_deviation: timedelta | None = None
@@ -105,6 +124,9 @@ class RunReport(Value):
     cutovers: tuple[CutoverRecord, ...] = ()
     created: tuple[Creation, ...] = ()
     superseded: str | None = None
+    rollback: RollbackRecord | None = None
+    configuration: ConfigurationRecord | None = None
+    parts: tuple[PartRecord, ...] = ()
     events: tuple[Event, ...] = ()
     versions: dict[str, str] = {}
 
@@ -116,6 +138,7 @@ class RunReport(Value):
             and not self.left_behind
             and all(objective.verdict is Verdict.PASSED for objective in self.objectives)
             and all(finding.good for finding in self.findings)
+            and all(part.verdict == "passed" for part in self.parts)
         )
 
     @property
@@ -140,7 +163,7 @@ class LastRun(Value):
 class FindReport(Value):
     """Look for a kept report by run id or the beginning of it, at the provider of a resource."""
 
-    resource: ProtectedResource
+    resource: SerializeAsAny[Protected]
     run_id: str
 
 
@@ -153,7 +176,7 @@ class FoundReport(Value):
 class ProvenResource(Value):
     """A resource with its objectives and its last proofs; None where nobody could be asked."""
 
-    resource: ProtectedResource
+    resource: SerializeAsAny[Protected]
     last: tuple[LastRun, ...] | None = None
 
 
@@ -222,11 +245,7 @@ class RestorePlan(Value):
 
 def refusal(plan: RestorePlan) -> str:
     """Return why the plan cannot work, or nothing when it can."""
-    failed = [finding for finding in plan.findings if finding.verdict is Verdict.FAILED]
-    return "; ".join(
-        f"{finding.name}: {finding.observed}, wanted {finding.expected} ({finding.advice})"
-        for finding in failed
-    )
+    return refusal_of(plan.findings)
 
 
 class RunStatus(Value):
@@ -244,6 +263,8 @@ class RunStatus(Value):
     requested_by: str = ""
     reason: str = ""
     plan: RestorePlan | None = None
+    rollback: RollbackPlan | None = None
+    configuration: ConfigurationPlan | None = None
     events: tuple[Event, ...] = ()
     report: RunReport | None = None
 

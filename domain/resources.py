@@ -3,9 +3,9 @@
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from domain.values import Bytes, Span, Value, Written
 
@@ -14,6 +14,9 @@ class ResourceKind(StrEnum):
     """The kinds of thing that Refloat brings back."""
 
     DATABASE = "database"
+    APPLICATION = "application"
+    CONFIGURATION = "configuration"
+    ENVIRONMENT = "environment"
 
 
 class Mode(StrEnum):
@@ -49,7 +52,8 @@ class Objectives(Written):
 
     rto: Span | None = Field(
         default=None,
-        description="recovery time objective; default: 60 min to a time, 30 min from a snapshot",
+        description="recovery time objective; default: 60 min to a time, 30 min from a snapshot, "
+        "5 min for an application or a configuration",
     )
     rpo: Span = Field(default=timedelta(minutes=5), description="recovery point objective")
 
@@ -132,13 +136,66 @@ class LocalPlatform(Written):
     restart: tuple[str, ...] = Field(
         default=(), description="command that restarts it, when not ours"
     )
+    container: bool = Field(
+        default=False, description="whether the supervisor runs its image in a container, by Podman"
+    )
+    mounts: tuple[str, ...] = Field(
+        default=(), description="files that a container may read, at the same path"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        if self.container and (self.command or self.restart):
+            message = "container: true runs the image; take out command and restart"
+            raise ValueError(message)
+        return self
+
+    @property
+    def kept(self) -> bool:
+        """Whether the supervisor starts it and keeps it running."""
+        return self.container or bool(self.command)
+
+
+class KubernetesPlatform(Written):
+    """One workload of a Kubernetes cluster; exactly one of the three kinds is named."""
+
+    kind: Literal["kubernetes"]
+    context: str = Field(
+        default="", description="context of the kubeconfig; default: its current one"
+    )
+    kubeconfig: str = Field(
+        default="", description="default: KUBECONFIG, else ~/.kube/config, else inside the cluster"
+    )
+    namespace: str = "default"
+    deployment: str = ""
+    statefulset: str = ""
+    daemonset: str = ""
+    container: str = Field(
+        default="", description="container of the image; default: the one that runs it"
+    )
+
+    @model_validator(mode="after")
+    def _names_one_workload(self) -> Self:
+        if len([one for one in (self.deployment, self.statefulset, self.daemonset) if one]) != 1:
+            message = "name exactly one of deployment, statefulset and daemonset"
+            raise ValueError(message)
+        return self
+
+    @property
+    def workload(self) -> str:
+        """The workload as kubectl writes it, such as `deployment/checkout`."""
+        kind = next(one for one in ("deployment", "statefulset", "daemonset") if getattr(self, one))
+        return f"{kind}/{getattr(self, kind)}"
+
+
+Platform = Annotated[LocalPlatform | KubernetesPlatform, Field(discriminator="kind")]
 
 
 class Consumer(Written):
     """An application that uses the database, with what a cutover needs to know of it."""
 
     name: str
-    platform: LocalPlatform
+    platform: Platform
     health: Health | None = None
 
 
@@ -153,21 +210,27 @@ def _is_path(path: str) -> str:
 ResourcePath = Annotated[str, AfterValidator(_is_path)]
 
 
-class ProtectedResource(Value):
-    """One database as the catalog declares it; travels as a run's input, so it holds no secret."""
+class Protected(Value):
+    """What every protected resource has; travels as a run's input, so it holds no secret."""
 
     path: ResourcePath
-    kind: ResourceKind = ResourceKind.DATABASE
+    kind: ResourceKind
     provider: str
     provider_kind: str
+    objectives: Objectives
+    approval: Approval | None = None
+
+
+class ProtectedResource(Protected):
+    """One database as the catalog declares it."""
+
+    kind: ResourceKind = ResourceKind.DATABASE
     engine: Engine
     instance: str
-    objectives: Objectives
     backups: BackupPolicy
     checks: tuple[SqlCheck, ...] = ()
     connection: Connection
     consumers: tuple[Consumer, ...] = ()
-    approval: Approval | None = None
     durability: Durability = Durability.BOUNDED_LOSS
     heartbeat: bool = True
     server: ServerAddress | None = None

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import yaml
 
-from domain.catalog import Catalog, LocalProviderEntry, parse_catalog
+from domain.catalog import Catalog
+from domain.entries import LocalProviderEntry
 from domain.errors import CatalogError, RecoveryError
+from domain.parsing import parse_catalog
 from domain.provider import DatabaseProvider
 from domain.recovery import RestoreHandle
 from domain.resources import ProtectedResource

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from client.errors import ClientError
 from domain.errors import CatalogError, RecoveryError, RefusedError
+from sandbox import settings
 from sandbox.cloud import NAMES, psql_cloud, restart_shop, status_of_cloud, up_cloud
 from sandbox.console import keep_stdout_for_json, say
 from sandbox.demo import demo
 from sandbox.environment import SandboxStatus, down, psql, status_of, tell_status, up
+from sandbox.images import RELEASES, deploy
 from sandbox.layout import SandboxLayout, choose_root
 from sandbox.programs import keep
 
@@ -36,7 +38,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--purge", action="store_true", help="with down: remove the folder too")
     asked, rest = parser.parse_known_args()
     asked.rest = rest
-    if rest and asked.act != "psql":
+    if rest and asked.act not in {"psql", "deploy"}:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     return asked
 
@@ -94,12 +96,27 @@ def _psql(layout: SandboxLayout, asked: argparse.Namespace) -> int:
     return 0
 
 
+def _deploy(layout: SandboxLayout, asked: argparse.Namespace) -> int:
+    """Put a release, or a bad configuration, into the shop, as a pipeline would."""
+    wanted, ports = asked.rest, layout.ports
+    if len(wanted) != 1 or wanted[0] not in {*RELEASES, "settings"}:
+        raise RefusedError(f"name what to deploy: one of {', '.join(RELEASES)}, settings")
+    if ports is None or ports.cloud:
+        raise RefusedError(f"no sandbox of this machine under {layout.root}")
+    if wanted[0] == "settings":
+        say(f"committed and applied bad settings: {settings.break_it(layout)[:12]}")
+    else:
+        say(f"the shop runs {wanted[0]} from now on: {deploy(layout, ports, wanted[0])}")
+    return 0
+
+
 _MAKING = {"up", "keep", "demo"}
 _ACTS: Mapping[str, Callable[[SandboxLayout, argparse.Namespace], int]] = {
     "up": _up,
     "keep": _keep,
     "down": _down,
     "psql": _psql,
+    "deploy": _deploy,
     "restart-shop": _restart_shop,
     "status": lambda layout, _asked: tell_status(_found(layout)),
     "demo": lambda layout, asked: demo(layout, asked.disaster),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.errors import RefusedError
 from providers.local.applications import read_settings
 from providers.local.binaries import locate

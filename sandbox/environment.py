@@ -22,7 +22,7 @@ from client.connection import connect, temporal_errors
 from client.errors import NobodyPollsError, TemporalUnreachableError
 from client.questions import create_snapshot, list_recovery_points
 from client.settings import load_settings
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.errors import RefusedError, ServerFailedError
 from domain.values import Value
 from providers.local.archive import Archive
@@ -32,8 +32,10 @@ from providers.local.keeper import postmaster_of
 from providers.local.layout import Layout, locked, remove_tree
 from providers.local.servers import Servers, port_in_use
 from providers.local.starting import create_server
+from sandbox import settings
 from sandbox.console import say
-from sandbox.layout import LOCK, RESOURCE, Ports, SandboxLayout
+from sandbox.images import build, deploy, images_missing, running_release
+from sandbox.layout import APPLICATION, LOCK, RESOURCE, Ports, SandboxLayout
 from sandbox.programs import Programs, answers, wait_until
 from sandbox.shop import ORDERS_SQL
 
@@ -76,7 +78,11 @@ def up(layout: SandboxLayout) -> None:
 
 def _up(layout: SandboxLayout) -> None:
     began = time.monotonic()
-    ports = layout.prepare()
+    missing = images_missing()
+    if layout.ports is None and missing:
+        say(f"the shop runs as a process, without versions to roll back: {missing}")
+    ports = layout.prepare(images=not missing)
+    settings.make(layout)
     servers = local_servers(layout)
     programs = Programs(layout, ports)
     if programs.keeper.pid is None and programs.supervisor.pid is None:
@@ -99,6 +105,11 @@ def _up(layout: SandboxLayout) -> None:
             folder=layout.root,
         )
     logs = layout.root / "logs"
+    if ports.registry:
+        wait_until("the registry", lambda: answers(ports.registry), 30, logs / "registry.log")
+        build(layout, ports)
+        if not running_release(layout):
+            deploy(layout, ports, "v1")
     wait_until("Temporal", lambda: answers(ports.temporal), 60, logs / "temporal.log")
     wait_until("PostgreSQL", lambda: _admin_answers(layout, servers), 60, logs / "supervisor.log")
     if _seed(layout, servers):
@@ -247,8 +258,21 @@ next:
   refloat sandbox psql{where} -c 'drop table shop.orders'     (the disaster)
   {refloat} recovery-point suspects {RESOURCE} --since 10m
   {refloat} restore {RESOURCE} --before LSN
-  refloat sandbox down{where}"""
+{_more(found, where, refloat)}  refloat sandbox down{where}"""
     )
+
+
+def _more(found: SandboxStatus, where: str, refloat: str) -> str:
+    """Return what else can be tried: a bad release where there are images, a bad configuration."""
+    release = (
+        f"  refloat sandbox deploy{where} v2     (a bad release)\n"
+        f"  {refloat} rollback {APPLICATION} --previous\n"
+    )
+    configuration = (
+        f"  refloat sandbox deploy{where} settings     (a bad configuration)\n"
+        f"  {refloat} rollback {settings.SETTINGS} --previous\n"
+    )
+    return (release if "registry" in found.programs else "") + configuration
 
 
 def status_of(layout: SandboxLayout) -> SandboxStatus:

@@ -15,6 +15,7 @@ from providers.local.config import Account
 from providers.local.layout import read_record, write_record, write_text
 
 RESOURCE = "shop/production/orders"
+APPLICATION = "shop/production/checkout"
 LOCK = "up.lock"
 _SHARED = Path("/var/lib/refloat")
 _CATALOG = """\
@@ -43,8 +44,23 @@ projects:
             platform:
               kind: local
               settings: checkout.env
+{runs}            health: {{url: "http://127.0.0.1:{shop}/healthz", within: 15s}}
+{settings}"""
+_PROCESS = """\
               command: ["{python}", -m, sandbox.shop]
-            health: {{url: "http://127.0.0.1:{shop}/healthz", within: 30s}}
+"""
+_CONTAINER = """\
+              container: true
+              mounts: [secrets/shop.pass, config]
+            image: "127.0.0.1:{registry}/shop/checkout"
+            schema: {{database: orders, query: "select max(version) from shop.migrations"}}
+"""
+_SETTINGS = """\
+        configurations:
+          settings:
+            repository: {url: settings.git, path: shop}
+            platform: {kind: local, folder: config}
+            applications: [checkout]
 """
 
 
@@ -59,6 +75,7 @@ class Ports(Value):
     last: int
     cloud: str = ""
     simulator: int = 0
+    registry: int = 0
 
 
 def _free(preferred: int, taken: set[int]) -> int:
@@ -82,6 +99,17 @@ def _offset(root: Path) -> int:
     if root.name == ".refloat" or root.parent == _SHARED:
         return 0
     return 100 * (1 + zlib.crc32(str(root).encode()) % 140)
+
+
+def _catalog(ports: Ports) -> str:
+    runs = (
+        _CONTAINER.format(registry=ports.registry)
+        if ports.registry
+        else _PROCESS.format(python=sys.executable)
+    )
+    return _CATALOG.format(
+        runs=runs, shop=ports.shop, first=ports.first, last=ports.last, settings=_SETTINGS
+    )
 
 
 class SandboxLayout:
@@ -130,10 +158,10 @@ class SandboxLayout:
             f"{self.root} holds something else than a sandbox; name another folder with --root"
         )
 
-    def prepare(self, cloud: str = "") -> Ports:
+    def prepare(self, cloud: str = "", *, images: bool = False) -> Ports:
         """Make folder, secrets, ports and catalog where they are missing; return the ports.
 
-        With a cloud, whoever brings it up writes catalog and settings: they name its endpoints.
+        With `images` a new sandbox runs its shop in a container. With a cloud, whoever brings it up writes catalog and settings: they name its endpoints.
 
         Raises:
             RefusedError: the folder holds something else.
@@ -155,15 +183,11 @@ class SandboxLayout:
                 last=15499 + away,
                 cloud=cloud,
                 simulator=_free(19080 + away, taken) if cloud else 0,
+                registry=_free(15000 + away, taken) if images and not cloud else 0,
             )
             write_record(self.root / "ports.json", ports)
         if not ports.cloud and not self.catalog.exists():
-            write_text(
-                self.catalog,
-                _CATALOG.format(
-                    python=sys.executable, shop=ports.shop, first=ports.first, last=ports.last
-                ),
-            )
+            write_text(self.catalog, _catalog(ports))
         self._write_settings(ports)
         return ports
 
@@ -173,7 +197,8 @@ class SandboxLayout:
         write_text(password, f"*:*:*:shop:{self.secret('shop.password')}\n", 0o600)
         write_text(
             self.root / "checkout.env",
-            f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n",
+            f"DATABASE_URL={url}\nPGPASSFILE={password}\nSHOP_PORT={ports.shop}\n"
+            f"SHOP_SETTINGS={self.root / 'config' / 'shop.json'}\n",
             0o600,
         )
 

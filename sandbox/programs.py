@@ -13,6 +13,7 @@ from domain.errors import ServerFailedError
 from providers.local.applications import read_settings
 from providers.local.processes import Daemon
 from providers.local.supervisor import supervisor_alive
+from sandbox.images import registry_command
 from sandbox.layout import Ports, SandboxLayout
 from simulators.reached import reached_at
 
@@ -108,6 +109,7 @@ class Programs:
         self.simulator = Daemon(run / "simulator.pid", logs / "simulator.log")
         self.heartbeat = Daemon(run / "heartbeat.pid", logs / "heartbeat.log")
         self.shop = Daemon(run / "shop.pid", logs / "shop.log")
+        self.registry = Daemon(run / "registry.pid", logs / "registry.log")
         self._pauses = {name: _Pause() for name in self.all()}
 
     def all(self) -> dict[str, Daemon]:
@@ -120,6 +122,8 @@ class Programs:
                 "shop": self.shop,
             }
             return common | beside
+        if self.ports.registry:
+            common["registry"] = self.registry
         return common | {"supervisor": self.supervisor}
 
     def commands(self) -> dict[str, list[str]]:
@@ -139,6 +143,8 @@ class Programs:
             ],
             "worker": [sys.executable, "-m", "worker", "--catalog", catalog],
         }
+        if self.ports.registry:
+            commands["registry"] = registry_command(self.layout, self.ports)
         return {name: command for name, command in commands.items() if name in self.all()}
 
     def tick(self) -> None:
@@ -184,6 +190,7 @@ class Programs:
             log = self.supervisor.log
             wait_until("the supervisor", lambda: supervisor_alive(self.layout.root), 30, log)
         self.supervisor.stop(signal.SIGINT, within=90)
+        self.registry.stop(within=10)
         self.temporal.stop(within=10)
 
 

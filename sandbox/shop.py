@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,12 +19,15 @@ create table if not exists shop.orders (
   id bigint generated always as identity primary key,
   customer bigint not null references shop.customers, amount numeric(10, 2) not null,
   placed_at timestamptz not null default clock_timestamp());
+create table if not exists shop.migrations (
+  version int primary key, at timestamptz not null default clock_timestamp());
 alter table shop.customers owner to shop;
+alter table shop.migrations owner to shop;
+insert into shop.migrations values (1) on conflict do nothing;
 alter table shop.orders owner to shop;
 insert into shop.customers select n, 'customer ' || n from generate_series(1, 100) n
   on conflict do nothing;
 """
-_RATE = float(os.environ.get("SHOP_ORDERS_PER_SECOND", "5"))
 _random = random.Random()  # noqa: S311 - amounts of made-up orders
 
 
@@ -44,6 +48,19 @@ def place(count: int) -> int:
     return count
 
 
+def orders_per_second() -> float:
+    """Return how many orders come, as the shop's settings say.
+
+    Raises:
+        ValueError: the settings say something else than a number.
+    """
+    path = os.environ.get("SHOP_SETTINGS", "")
+    if not path or not os.path.exists(path):  # noqa: PTH110 - the image has few modules to load
+        return float(os.environ.get("SHOP_ORDERS_PER_SECOND", "5"))
+    with open(path, encoding="utf-8") as settings:  # noqa: PTH123 - as above
+        return float(json.load(settings)["orders_per_second"])
+
+
 class Till:
     """Takes orders in the background and remembers how the last one went."""
 
@@ -53,12 +70,14 @@ class Till:
     def run(self) -> None:
         """Place orders until the process ends; a failure is remembered and tried again."""
         while True:
+            rate = 5.0
             try:
+                rate = orders_per_second()
                 self.placed += place(1)
                 self.problem = ""
-            except psycopg.Error as error:
+            except (psycopg.Error, ValueError, KeyError) as error:
                 self.problem = str(error).strip().splitlines()[0]
-            time.sleep(1 / _RATE)
+            time.sleep(1 / rate)
 
 
 class Pages(BaseHTTPRequestHandler):
@@ -96,6 +115,7 @@ class Pages(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve on the loopback port that the settings name."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as a container's first process too
     till = Till()
     threading.Thread(target=till.run, daemon=True).start()
     Pages.till = till

@@ -19,8 +19,10 @@ from typing import Any
 import psutil
 import psycopg
 
-from domain.catalog import Catalog, LocalProviderEntry, parse_catalog
+from domain.catalog import Catalog
+from domain.entries import LocalProviderEntry
 from domain.errors import NotYetError, ProviderUnavailableError
+from domain.parsing import parse_catalog
 from domain.provider import DatabaseProvider, Memory
 from domain.recovery import (
     Progress,

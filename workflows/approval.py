@@ -4,8 +4,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.recovery import RestoreRequest
     from domain.report import ApprovalRecord
+    from domain.requests import AnyRequest
     from domain.values import show_span
     from workflows.requests import ApprovalGiven
     from workflows.run_clock import RunClock
@@ -19,7 +19,7 @@ def denied(reason: str) -> ApplicationError:
 class ApprovalGate:
     """Waits for one of the approvers; whoever asked never counts."""
 
-    def __init__(self, request: RestoreRequest, clock: RunClock) -> None:
+    def __init__(self, request: AnyRequest, clock: RunClock) -> None:
         self._request, self._clock = request, clock
         self._given: ApprovalRecord | None = None
         self.waiting_for = ""
@@ -43,8 +43,8 @@ class ApprovalGate:
         except TimeoutError:
             self.close()
             raise denied(
-                f"nobody approved within {show_span(approval.within)}; ask again with "
-                f"`refloat restore`, and tell {', '.join(approval.approvers)}"
+                f"nobody approved within {show_span(approval.within)}; ask again with the same "
+                f"command, and tell {', '.join(approval.approvers)}"
             ) from None
         self.close()
         assert self._given is not None
@@ -71,6 +71,6 @@ class ApprovalGate:
         if self._given is not None:
             raise denied(f"{self._given.by} approved this run already")
         if given.by == self._request.requested_by:
-            raise denied(f"{given.by} asked for this restore; another person has to approve it")
+            raise denied(f"{given.by} asked for this run; another person has to approve it")
         if given.by not in approval.approvers:
             raise denied(f"{given.by} is not an approver; ask {', '.join(approval.approvers)}")

@@ -12,7 +12,7 @@ from temporalio.exceptions import TimeoutError as StepTimeoutError
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
-    from domain.resources import ProtectedResource
+    from domain.resources import Protected
 
 Owner = TypeVar("Owner")
 Asked = TypeVar("Asked")
@@ -28,12 +28,12 @@ _HOURS = timedelta(hours=6)
 _POLLING = RetryPolicy(initial_interval=timedelta(milliseconds=250), backoff_coefficient=1.0)
 
 
-def queue_of(resource: ProtectedResource) -> str:
+def queue_of(resource: Protected) -> str:
     """Return the task queue of a resource's provider, beside the workflow's own."""
     return f"{workflow.info().task_queue}-{resource.provider}"
 
 
-def short(resource: ProtectedResource, summary: str) -> ActivityConfig:
+def short(resource: Protected, summary: str) -> ActivityConfig:
     """Return the options of a call that is over in seconds.
 
     Its minutes are for an account whose calls wait their turn; a dead worker is noticed by its
@@ -50,7 +50,7 @@ def short(resource: ProtectedResource, summary: str) -> ActivityConfig:
     )
 
 
-def long(resource: ProtectedResource, summary: str) -> ActivityConfig:
+def long(resource: Protected, summary: str) -> ActivityConfig:
     """Return the options of work that the worker does itself, with heartbeats."""
     return ActivityConfig(
         task_queue=queue_of(resource),
@@ -63,7 +63,7 @@ def long(resource: ProtectedResource, summary: str) -> ActivityConfig:
     )
 
 
-def polling(resource: ProtectedResource, summary: str, within: timedelta) -> ActivityConfig:
+def polling(resource: Protected, summary: str, within: timedelta) -> ActivityConfig:
     """Return the options of a wait: each attempt asks once, and Temporal asks again."""
     return ActivityConfig(
         task_queue=queue_of(resource),
@@ -76,9 +76,7 @@ def polling(resource: ProtectedResource, summary: str, within: timedelta) -> Act
     )
 
 
-def patient(
-    resource: ProtectedResource, summary: str, within: timedelta = _HOURS
-) -> ActivityConfig:
+def patient(resource: Protected, summary: str, within: timedelta = _HOURS) -> ActivityConfig:
     """Return the options of a call that is over in seconds, or says "not yet" for minutes or hours."""
     return short(resource, summary) | ActivityConfig(schedule_to_close_timeout=within)
 

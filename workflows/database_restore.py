@@ -1,6 +1,5 @@
 """One database, to an exact point, beside the original: from pre-flight to a healthy service."""
 
-import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
@@ -9,7 +8,6 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.consumers import ConsumerActivities
     from activities.database import CutoverActivities, RestoreActivities
-    from activities.evidence import EvidenceActivities
     from activities.steps import (
         OnRestored,
         OnServer,
@@ -22,13 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.checks import Verdict
     from domain.clock import Phase, expected
     from domain.recovery import CutoverRecord, RestoredResource, RestoreHandle, RestoreRequest
-    from domain.report import Creation, Outcome, RunReport, RunStatus, refusal
+    from domain.report import Creation, RunReport, RunStatus, refusal
     from domain.resources import Consumer, Mode
-    from workflows.approval import ApprovalGate
-    from workflows.attributes import VERDICT
     from workflows.calls import (
-        Undo,
-        is_permanent,
         long,
         patient,
         perform,
@@ -37,57 +31,32 @@ with workflow.unsafe.imports_passed_through():
         short,
         uninterrupted,
     )
-    from workflows.planning import Prepared, needs_approval, prepare
+    from workflows.planning import Prepared, prepare
     from workflows.reporting import UNPROVEN, Results, report_of
-    from workflows.requests import ApprovalGiven
-    from workflows.run_clock import RunClock
+    from workflows.requests import Stage
+    from workflows.story import Story
 
 _DECISIVE = {"point", "content", "integrity"}
 _DAY = timedelta(hours=24)
 _PATIENCE = timedelta(hours=1)
-_BEFORE_CREATION = {Phase.PREFLIGHT, Phase.APPROVAL}
 
 
 @workflow.defn
-class DatabaseRestoreWorkflow:
+class DatabaseRestoreWorkflow(Story):
     """One whole recovery. The mode decides what follows the verification, and nothing else."""
 
     @workflow.init
     def __init__(self, request: RestoreRequest) -> None:
         """Prepare the state, so that queries and approvals are answered from the first moment."""
         self._request = request
-        self._clock = RunClock(request)
-        self._gate = ApprovalGate(request, self._clock)
-        self._undo = Undo()
         self._results = Results()
-        self._report: RunReport | None = None
         self._keeps_copy = False
+        super().__init__(request, self._results)
 
     @workflow.run
     async def run(self, request: RestoreRequest) -> RunReport:
         """Recover, and return the report; a failure carries it as its detail."""
-        watch = asyncio.create_task(self._clock.watch())
-        try:
-            await self._recover(request)
-        except (asyncio.CancelledError, FailureError) as error:
-            self._gate.close()
-            self._clock.close()
-            self._judge(error)
-            good = request.mode is Mode.INCIDENT and self._results.has_good_copy
-            self._keeps_copy = good and workflow.patched("keep-a-good-copy")
-            await self._take_back(self._results.failure)
-            await self._keep_what_is_good()
-        watch.cancel()
-        report = await self._conclude()
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        if report.outcome is Outcome.DONE:
-            return report
-        raise ApplicationError(
-            report.failure,
-            report,
-            type=f"Run{report.outcome.value.capitalize()}",
-            non_retryable=True,
-        )
+        return await self._tell(self._recover(request))
 
     async def _recover(self, request: RestoreRequest) -> None:
         with self._clock.during(Phase.PREFLIGHT):
@@ -97,9 +66,7 @@ class DatabaseRestoreWorkflow:
             if refused := refusal(prepared.plan):
                 raise ApplicationError(refused, type="PreflightRefusedError", non_retryable=True)
         self._clock.note(f"point chosen: {prepared.plan.point.told}")
-        if needs_approval(request):
-            with self._clock.during(Phase.APPROVAL):
-                self._results.approval = await self._gate.wait()
+        await self._wait_for_approval()
         if request.mode is Mode.INCIDENT:
             with self._clock.during(Phase.SAFETY):
                 await self._mark_what_is_left()
@@ -228,6 +195,7 @@ class DatabaseRestoreWorkflow:
                 long(resource, "Give the new server its own archive and base backup"),
             )
             self._made("backups of", handle.server)
+        await self._hold(Stage.PREPARED)
         with self._clock.during(Phase.CUTOVER):
             self._undo.add("make the old server what the path means", self._demote)
             superseded = await perform(
@@ -240,6 +208,7 @@ class DatabaseRestoreWorkflow:
                 self._clock.note(note)
             for consumer in resource.consumers:
                 await self._switch(consumer, superseded.address or handle.address)
+        await self._hold(Stage.ACTED)
         with self._clock.during(Phase.HEALTH):
             for consumer in resource.consumers:
                 within = consumer.health.within if consumer.health else timedelta(seconds=30)
@@ -307,11 +276,12 @@ class DatabaseRestoreWorkflow:
         ]
 
     async def _take_back(self, why: str) -> None:
+        good = self._request.mode is Mode.INCIDENT and self._results.has_good_copy
+        self._keeps_copy = good and workflow.patched("keep-a-good-copy")
         if self._keeps_copy:
             self._undo.spare()
-        for what in self._undo.planned:
-            self._clock.note(f"undo, because {why}: {what}")
-        await self._undo.run()
+        await super()._take_back(why)
+        await self._keep_what_is_good()
 
     async def _keep_what_is_good(self) -> None:
         """Leave the copy of a failed run to who must decide now; what may be in use gets no mark."""
@@ -337,62 +307,9 @@ class DatabaseRestoreWorkflow:
     def _made(self, what: str, name: str) -> None:
         self._results.created.append(Creation(what=what, name=name, kept=True))
 
-    def _judge(self, error: BaseException) -> None:
-        """Note how the run ended: cancelled, refused before anything was made, or failed."""
-        results = self._results
-        results.failure, results.failure_type = sentence_of(error)
-        if workflow.cancellation_reason() is not None:
-            who = workflow.cancellation_reason()
-            results.failure = f"cancelled by {who}" if who else "cancelled"
-            results.outcome, results.failure_type = Outcome.CANCELLED, "CancelledError"
-        elif self._clock.phase in _BEFORE_CREATION and is_permanent(error):
-            results.outcome = Outcome.REFUSED
-        else:
-            results.outcome = Outcome.FAILED
+    def _made_report(self) -> RunReport:
+        return report_of(self._request, self._results, self._clock)
 
-    async def _conclude(self) -> RunReport:
-        self._results.left = tuple(self._undo.left)
-        self._report = report = report_of(self._request, self._results, self._clock)
-        workflow.upsert_search_attributes([VERDICT.value_set(report.verdict)])
-        self._clock.show(f"Verdict: **{report.verdict}**. {report.failure}")
-        try:
-            await uninterrupted(
-                workflow.execute_activity_method(
-                    EvidenceActivities.store_report,
-                    report,
-                    **short(self._request.resource, "Keep the report"),
-                )
-            )
-        except FailureError as error:
-            self._clock.note(f"the report could not be stored: {sentence_of(error)[0]}")
-        return report
-
-    @workflow.query
-    def status(self) -> RunStatus:
-        """Tell where the run stands."""
+    def _standing(self) -> RunStatus:
         prepared = self._results.prepared
-        return RunStatus(
-            run_id=self._request.id,
-            resource=self._request.resource.path,
-            mode=self._request.mode,
-            phase=self._clock.phase,
-            phases=tuple(self._clock.phases),
-            estimates=self._clock.estimates,
-            started_counting_at=self._clock.started,
-            rto=self._request.rto,
-            waiting_for=self._gate.waiting_for,
-            requested_by=self._request.requested_by,
-            reason=self._request.reason,
-            plan=prepared.plan if prepared else None,
-            events=tuple(self._clock.events),
-            report=self._report,
-        )
-
-    @workflow.update
-    def approve(self, given: ApprovalGiven) -> None:
-        """Say yes to the plan."""
-        self._gate.open(given)
-
-    @approve.validator
-    def _may_approve(self, given: ApprovalGiven) -> None:
-        self._gate.require_allowed(given)
+        return super()._standing().model_copy(update={"plan": prepared.plan if prepared else None})

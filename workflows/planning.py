@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.resources import Mode
     from domain.values import show_bytes
     from workflows.calls import perform, short
+    from workflows.story import needs_approval
 
 _COPY = (Phase.RESTORE, Phase.VERIFY)
 
@@ -46,11 +47,6 @@ def phases_of(request: RestoreRequest) -> tuple[Phase, ...]:
     else:
         after = (Phase.CLEAN_UP,) if request.mode is Mode.DRILL else ()
     return (Phase.PREFLIGHT, *approval, *safety, *_COPY, *after)
-
-
-def needs_approval(request: RestoreRequest) -> bool:
-    """Return whether the catalog asks for another person's yes; a drill touches nothing."""
-    return request.resource.approval is not None and request.mode is Mode.INCIDENT
 
 
 async def prepare(request: RestoreRequest) -> Prepared:

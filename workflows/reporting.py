@@ -17,8 +17,6 @@ with workflow.unsafe.imports_passed_through():
         TargetKind,
     )
     from domain.report import (
-        ApprovalRecord,
-        Creation,
         Outcome,
         RestorePlan,
         RunReport,
@@ -27,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.planning import Prepared, loss_of
     from workflows.run_clock import RunClock
+    from workflows.story import Ending
 
 
 UNPROVEN = "VerificationFailedError"
@@ -34,22 +33,16 @@ UNPROVEN = "VerificationFailedError"
 
 
 @dataclass
-class Results:
+class Results(Ending):
     """What a run found and made so far, and how it ended."""
 
     prepared: Prepared | None = None
-    approval: ApprovalRecord | None = None
     handle: RestoreHandle | None = None
     restored: RestoredResource | None = None
     findings: tuple[Finding, ...] = ()
     settings: tuple[SettingDifference, ...] = ()
     cutovers: list[CutoverRecord] = field(default_factory=list)
-    created: list[Creation] = field(default_factory=list)
     superseded: str | None = None
-    outcome: Outcome = Outcome.DONE
-    failure: str = ""
-    failure_type: str = ""
-    left: tuple[str, ...] = ()
 
     @property
     def has_good_copy(self) -> bool:
@@ -93,6 +86,7 @@ def report_of(request: RestoreRequest, results: Results, clock: RunClock) -> Run
         incident_basis=plan.incident_basis if plan else "",
         started_counting_at=clock.started,
         ended_at=workflow.now(),
+        asked=str(request.target),
         requested_point=request.target,
         allowed_point=plan.point if plan else None,
         reached=results.restored,

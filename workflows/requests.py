@@ -1,5 +1,7 @@
 """What short workflows are asked and answer, beside the domain's own types."""
 
+from enum import IntEnum
+
 from domain.resources import ProtectedResource
 from domain.values import UtcDatetime, Value
 
@@ -12,6 +14,21 @@ class ApprovalGiven(Value):
 
     by: str
     note: str = ""
+
+
+class Stage(IntEnum):
+    """How far a part of a whole is: made ready, in effect but still to be taken back, over."""
+
+    PREPARED = 0
+    ACTED = 1
+    OVER = 2
+
+
+class Reached(Value):
+    """A part tells the whole how far it is."""
+
+    path: str
+    stage: Stage
 
 
 class FindSuspects(Value):

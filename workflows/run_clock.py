@@ -8,8 +8,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.clock import Phase, PhaseEstimate, PhaseRecord, at_risk_at, rest_at
-    from domain.recovery import RestoreRequest
     from domain.report import Event
+    from domain.requests import AnyRequest
     from domain.values import show_span, show_time
     from workflows.attributes import PHASE
 
@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
 class RunClock:
     """Counts from the impact, tells once when the objective is at risk and once when it is missed."""
 
-    def __init__(self, request: RestoreRequest) -> None:
+    def __init__(self, request: AnyRequest) -> None:
         self._request = request
         self.rto = request.rto
         self.phases: list[PhaseRecord] = []
@@ -103,7 +103,7 @@ class RunClock:
         lines = [
             f"## {request.resource.path}: {self.phase.value}",
             (
-                f"Restore to **{request.target}** ({request.mode.value}), asked for by "
+                f"Back to **{request.target}** ({request.mode.value}), asked for by "
                 f"{request.requested_by}."
             ),
             verdict

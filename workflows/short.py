@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         ResourceDescription,
         RestorePlan,
     )
-    from domain.resources import ProtectedResource
+    from domain.resources import Protected, ProtectedResource
     from workflows.calls import long, patient, short
     from workflows.planning import prepare
     from workflows.requests import CreateSnapshot, FindSuspects
@@ -59,7 +59,7 @@ class LastRunsWorkflow:
     """How the last incident and the last drill of a resource went."""
 
     @workflow.run
-    async def run(self, resource: ProtectedResource) -> list[LastRun]:
+    async def run(self, resource: Protected) -> list[LastRun]:
         """Return them, where there are any."""
         return await workflow.execute_activity_method(
             EvidenceActivities.last_runs, resource, **short(resource, "Read the kept reports")

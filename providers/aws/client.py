@@ -8,7 +8,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
-from domain.catalog import AwsProviderEntry
+from domain.entries import AwsProviderEntry
 from providers.aws.errors import aws_errors
 from providers.managed.limiter import Gate
 

@@ -28,7 +28,7 @@ from azure.mgmt.rdbms import mysql_flexibleservers, postgresql_flexibleservers
 from azure.mgmt.rdbms.mysql_flexibleservers import operations as mysql
 from azure.mgmt.rdbms.postgresql_flexibleservers import operations as postgresql
 
-from domain.catalog import AzureProviderEntry
+from domain.entries import AzureProviderEntry
 from domain.errors import ConfigurationRefusedError, CredentialsRefusedError
 from domain.resources import Engine
 from providers.azure.errors import Quirk, azure_errors

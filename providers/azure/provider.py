@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from domain.catalog import AzureProviderEntry
+from domain.entries import AzureProviderEntry
 from domain.pacing import Pacing
 from domain.provider import DatabaseProvider
 from domain.recovery import Tls

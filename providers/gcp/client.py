@@ -21,7 +21,7 @@ from google.cloud.sqladmin_v1.services.sql_operations_service.transports import 
     SqlOperationsServiceTransport,
 )
 
-from domain.catalog import GcpProviderEntry
+from domain.entries import GcpProviderEntry
 from domain.errors import ConfigurationRefusedError
 from providers.gcp.errors import gcp_errors
 from providers.gcp.rest import Rpc, rest_transport

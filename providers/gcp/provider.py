@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from domain.catalog import GcpProviderEntry
+from domain.entries import GcpProviderEntry
 from domain.pacing import Pacing
 from domain.provider import DatabaseProvider
 from providers.fences import fence_with, login_with

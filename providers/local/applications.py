@@ -1,38 +1,54 @@
 """Applications on this machine: their setting is rewritten, they are restarted and asked how they are."""
 
-import logging
 import os
 import re
-import signal
 import subprocess
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from domain.errors import NotYetError, PreflightRefusedError, ServerFailedError
 from domain.provider import Consumers
-from domain.resources import Consumer
-from domain.values import Value
-from providers.local.layout import read_record, write_record, write_text
-from providers.local.processes import Daemon
-
-_OK = 200
-_LOG = logging.getLogger("refloat.applications")
+from domain.resources import Consumer, LocalPlatform
+from domain.values import UtcDatetime, Value
+from providers.health import require_healthy
+from providers.local.layout import locked, read_record, write_record, write_text
 
 
 class ApplicationRecord(Value):
-    """What the supervisor does for an application; a new generation means a restart."""
+    """What the supervisor does for an application; a new generation means a restart.
+
+    `image` is what a container runs, by digest, `written` how it was asked for; `release` counts
+    the changes of it, `run` is the run that made the last one.
+    """
 
     generation: int = 0
     address: str = ""
     key: str = ""
+    configured: str = ""
+    image: str = ""
+    written: str = ""
+    cause: str = ""
+    release: int = 0
+    run: str = ""
+    changed_by: str = ""
+    changed_at: UtcDatetime | None = None
 
 
 class ApplicationStatus(Value):
-    """Which generation of an application the supervisor has started."""
+    """Which generation of an application the supervisor has started, and how that went.
+
+    `log_from` is where the log of this start begins, `log_before` where that of the one before did.
+    """
 
     generation: int
+    image: str = ""
+    starts: int = 0
+    started_at: UtcDatetime | None = None
+    log_from: int = 0
+    log_before: int = 0
+    exit_code: int | None = None
 
 
 _LINE = re.compile(r"(?P<head>\s*(?:export\s+)?(?P<name>\w+)\s*=\s*)(?P<value>.*?)\s*")
@@ -86,45 +102,31 @@ class LocalConsumers(Consumers):
         if url["address"] != address:
             quote = url["quote"]
             after = f"{quote}{url['head']}{address}{url['tail']}{quote}"
-            _rewrite(path, consumer.platform.variable, after)
+            _rewrite(path, _platform(consumer).variable, after)
         record = application_record(self._root, consumer.name)
         known = read_record(record, ApplicationRecord) or ApplicationRecord()
-        wanted = ApplicationRecord(generation=known.generation + 1, address=address, key=key)
         if (known.address, known.key) != (address, key):
-            _restart(consumer)
-            write_record(record, wanted)  # last: a restart that was cut short happens again
+            _restart(consumer.name, _platform(consumer))
+            with changing(self._root, consumer.name) as known:
+                made = {"generation": known.generation + 1, "address": address, "key": key}
+                write_record(record, known.model_copy(update=made))  # last: a restart cut short
 
     def require_healthy(self, consumer: Consumer) -> None:
         """Return when the health address answers 200; a consumer without one is taken at its word."""
         self._require_restarted(consumer)
-        if consumer.health is None:
-            return
-        if not consumer.health.url.startswith(("http://", "https://")):
-            raise PreflightRefusedError(
-                f"{consumer.name}: health url must begin with http:// or https://"
-            )
-        pace = timedelta(milliseconds=250)
-        try:
-            with urllib.request.urlopen(consumer.health.url, timeout=5) as answer:  # noqa: S310 - scheme checked above
-                if answer.status == _OK:
-                    return
-                told = f"HTTP {answer.status}"
-        except urllib.error.HTTPError as error:
-            told = f"HTTP {error.code}"
-            error.close()
-        except (OSError, urllib.error.URLError) as error:
-            told = str(getattr(error, "reason", error))
-        raise NotYetError(f"{consumer.name} to be healthy at {consumer.health.url}: {told}", pace)
+        if consumer.health is not None:
+            require_healthy(consumer.name, consumer.health.url)
 
     def _setting(self, consumer: Consumer) -> tuple[Path, re.Match[str]]:
-        path = self._base / Path(consumer.platform.settings).expanduser()
+        platform = _platform(consumer)
+        path = self._base / Path(platform.settings).expanduser()
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise PreflightRefusedError(
                 f"{consumer.name}: its settings file {path} cannot be read ({error.strerror})"
             ) from None
-        variable = consumer.platform.variable
+        variable = platform.variable
         found = [line for text in lines if (line := _LINE.fullmatch(text))]
         values = [line["value"] for line in found if line["name"] == variable]
         if len(values) != 1:
@@ -141,7 +143,7 @@ class LocalConsumers(Consumers):
 
     def _require_restarted(self, consumer: Consumer) -> None:
         """Wait for the new process: the word of the one before does not count."""
-        if not consumer.platform.command:
+        if not _platform(consumer).kept:
             return
         path = application_record(self._root, consumer.name)
         wanted = read_record(path, ApplicationRecord)
@@ -151,20 +153,26 @@ class LocalConsumers(Consumers):
             raise NotYetError(f"the supervisor to restart {consumer.name}", pace)
 
 
-def _restart(consumer: Consumer) -> None:
+def _platform(consumer: Consumer) -> LocalPlatform:
+    if isinstance(consumer.platform, LocalPlatform):
+        return consumer.platform
+    raise PreflightRefusedError(f"{consumer.name}: it does not run on this machine")
+
+
+def _restart(name: str, platform: LocalPlatform) -> None:
     """Run the restart command of an application that the supervisor does not keep."""
-    if consumer.platform.command or not consumer.platform.restart:
+    if platform.kept or not platform.restart:
         return
     try:
         done = subprocess.run(
-            consumer.platform.restart, capture_output=True, text=True, check=False, timeout=50
+            platform.restart, capture_output=True, text=True, check=False, timeout=50
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerFailedError(f"{consumer.name}: its restart command failed: {error}") from None
+        raise ServerFailedError(f"{name}: its restart command failed: {error}") from None
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ServerFailedError(
-            f"{consumer.name}: its restart command ended with {done.returncode}: "
+            f"{name}: its restart command ended with {done.returncode}: "
             f"{said[-1] if said else 'no word'}"
         )
 
@@ -174,47 +182,9 @@ def application_record(root: Path, name: str) -> Path:
     return root / "applications" / name / "application.json"
 
 
-class ApplicationKeeper:
-    """Keeps one application running, restarted when its record says so."""
-
-    def __init__(self, root: Path, base: Path, consumer: Consumer) -> None:
-        self.consumer, self._base = consumer, base
-        self.path = application_record(root, consumer.name)
-        folder = self.path.parent
-        self.daemon = Daemon(folder / "application.pid", folder / "application.log")
-        self._told = ""
-        self._status = self.path.with_name("status.json")
-
-    def safely(self) -> None:
-        """Tick; an application that cannot be started takes nothing else down."""
-        try:
-            self.tick()
-        except (OSError, ValueError) as error:
-            if str(error) != self._told:
-                _LOG.warning("%s: %s", self.consumer.name, error)
-            self._told = str(error)
-
-    def tick(self) -> None:
-        """Do the next thing, if there is one."""
-        wanted = (read_record(self.path, ApplicationRecord) or ApplicationRecord()).generation
-        running = self.daemon.pid is not None
-        if running and self._started_generation() != wanted:
-            self.daemon.stop(signal.SIGTERM, within=5.0)
-            running = False
-        if not running:
-            self.daemon.start(
-                self.consumer.platform.command,
-                environment={**os.environ, **self._settings()},
-                folder=self._base,
-            )
-            write_record(self._status, ApplicationStatus(generation=wanted))
-
-    def _started_generation(self) -> int:
-        started = read_record(self._status, ApplicationStatus)
-        return started.generation if started else 0
-
-    def _settings(self) -> dict[str, str]:
-        try:
-            return read_settings(self._base / Path(self.consumer.platform.settings).expanduser())
-        except OSError:
-            return {}
+@contextmanager
+def changing(root: Path, name: str) -> Iterator[ApplicationRecord]:
+    """Give out the record of an application that nobody else changes meanwhile."""
+    path = application_record(root, name)
+    with locked(path.with_name("application.lock")):
+        yield read_record(path, ApplicationRecord) or ApplicationRecord()

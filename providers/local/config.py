@@ -5,7 +5,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.errors import AccessDeniedError
 
 

@@ -98,6 +98,10 @@ class Daemon:
         known = read_record(self.pidfile, PidRecord)
         return known.pid if known is not None and is_running(known) else None
 
+    def is_running(self) -> bool:
+        """Return whether the noted process runs; for other threads than the one that starts it."""
+        return is_running(read_record(self.pidfile, PidRecord))
+
     def start(
         self,
         command: Sequence[str],

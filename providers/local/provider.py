@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.provider import DatabaseProvider
 from providers.local.config import LocalConfig
 from providers.local.cutover import LocalCutover

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import yaml
 
-from domain.catalog import Catalog, parse_catalog
+from domain.catalog import Catalog
 from domain.errors import CatalogError, NotYetError, RecoveryError
-from domain.resources import ProtectedResource
-from providers.local.applications import ApplicationKeeper
+from domain.parsing import parse_catalog
+from domain.resources import LocalPlatform, ProtectedResource
 from providers.local.archive import Archive
 from providers.local.backup import UNFINISHED, BackupTaker
 from providers.local.binaries import locate
@@ -33,6 +33,7 @@ from providers.local.reader import READING
 from providers.local.receiver import Following
 from providers.local.records import Desired, ServerRecord
 from providers.local.retention import apply_retention, backup_due, forget_released
+from providers.local.running import ApplicationKeeper, Kept
 from providers.local.servers import Servers
 from providers.secrets.references import Secrets
 
@@ -227,14 +228,19 @@ class Supervisor:
         mine = [one for one in catalog.resources() if one.provider == provider]
         self.instances = [InstanceSupervisor(self.config, one, secrets) for one in mine]
         applications = {
-            consumer.name: consumer
+            consumer.name: Kept(consumer.name, consumer.platform, consumer.health)
             for one in mine
             for consumer in one.consumers
-            if consumer.platform.command
+            if isinstance(consumer.platform, LocalPlatform)
+        } | {
+            one.name: Kept(one.name, one.platform, one.health)
+            for one in catalog.applications()
+            if one.provider == provider and isinstance(one.platform, LocalPlatform)
         }
         self.applications = [
-            ApplicationKeeper(self.config.root, base, consumer)
-            for consumer in applications.values()
+            ApplicationKeeper(self.config.root, base, one)
+            for one in applications.values()
+            if one.platform.kept
         ]
 
     def run(self) -> None:
@@ -268,14 +274,18 @@ class Supervisor:
                 application.safely()
             if self.stop.wait(_TICK):
                 break
-        if self.stop_servers:
-            for application in self.applications:
-                application.daemon.stop()
+        self._leave_applications()
         for instance in self.instances:
             instance.close(stop_servers=self.stop_servers)
         for clock in clocks:
             clock.join(timeout=30)
         (self.config.root / "supervisor.json").unlink(missing_ok=True)
+
+    def _leave_applications(self) -> None:
+        for application in self.applications:
+            if self.stop_servers:
+                application.end()
+            application.close()
 
     def ask_to_stop(self, how: int) -> None:
         """Take a signal: SIGINT stops what is kept too."""

@@ -12,7 +12,7 @@ import requests
 from scaleway import Client
 from scaleway.rdb.v1 import RdbV1API
 
-from domain.catalog import ScalewayProviderEntry
+from domain.entries import ScalewayProviderEntry
 from providers.managed.limiter import Gate
 from providers.scaleway.errors import scaleway_errors
 

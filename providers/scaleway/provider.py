@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from domain.catalog import ScalewayProviderEntry
+from domain.entries import ScalewayProviderEntry
 from domain.errors import ProviderUnavailableError
 from domain.pacing import Pacing
 from domain.provider import DatabaseProvider

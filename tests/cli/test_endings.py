@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 import pytest
 
-from cli import restore
+from cli.starting import confirm
 from domain.errors import ConfirmationRequiredError
 
 
@@ -34,11 +34,8 @@ def test_an_interrupt_at_the_question_says_that_nothing_was_started(
     def interrupted(*_: object, **__: object) -> bool:
         raise click.Abort
 
-    monkeypatch.setattr(restore, "interactive", lambda: True)
-    monkeypatch.setattr(restore, "plan_lines", lambda _: [])
-    monkeypatch.setattr(restore, "refusal", lambda _: None)
     monkeypatch.setattr(click, "confirm", interrupted)
-    session = SimpleNamespace(json=False, say=print, call=lambda _: None)
+    session = SimpleNamespace(json=False, say=print)
 
     with pytest.raises(ConfirmationRequiredError, match="nothing was started"):
-        restore._confirm(cast("Any", session), cast("Any", None))
+        confirm(cast("Any", session), [], "")

@@ -14,8 +14,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.steps import CopySnapshot, DeleteSnapshot
 from client.connection import DATA_CONVERTER
-from domain.catalog import parse_catalog
 from domain.clock import Phase, judge
+from domain.parsing import parse_catalog
 from domain.reach import unknown_snapshot
 from domain.recovery import RestoreRequest, ServerDescription, Target, TargetKind
 from domain.report import (
@@ -215,12 +215,18 @@ class ScriptedLastRuns:
         return [LAST_RUN]
 
 
+class FindDatabaseReport(FindReport):
+    """The question, with all that it carries of a database."""
+
+    resource: ProtectedResource
+
+
 @workflow.defn(name="FindReportWorkflow")
 class ScriptedReports:
     """Keeps one report, of a run that Temporal knows nothing of."""
 
     @workflow.run
-    async def run(self, asked: FindReport) -> FoundReport:
+    async def run(self, asked: FindDatabaseReport) -> FoundReport:
         """Return it when it is asked for."""
         request = RestoreRequest(
             id=KEPT_RUN,

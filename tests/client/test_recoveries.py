@@ -24,7 +24,7 @@ from client.recoveries import (
     await_report,
     handle_of,
     new_request,
-    start_restore,
+    start_recovery,
     whoami,
 )
 from client.runs import (
@@ -52,7 +52,7 @@ def client(polled: WorkflowEnvironment) -> Client:
 
 async def _ended(client: Client, request: RestoreRequest) -> None:
     with contextlib.suppress(RunEndedError):
-        await await_report(handle_of(client, await start_restore(client, request)))
+        await await_report(handle_of(client, await start_recovery(client, request)))
 
 
 def test_a_request_is_stamped_with_who_asks_and_an_id_of_its_own(named: Named) -> None:
@@ -68,7 +68,7 @@ async def test_a_started_restore_is_followed_and_not_the_one_before_it(
 ) -> None:
     for _ in range(5):
         request = new_request(named("orders"), LATEST)
-        started = await start_restore(client, request)
+        started = await start_recovery(client, request)
 
         report = await await_report(handle_of(client, started))
 
@@ -78,7 +78,7 @@ async def test_a_started_restore_is_followed_and_not_the_one_before_it(
 async def test_a_workflow_id_means_its_newest_run_at_once(client: Client, named: Named) -> None:
     for _ in range(5):
         request = new_request(named("orders"), LATEST)
-        started = await start_restore(client, request)
+        started = await start_recovery(client, request)
 
         handle = await find_run(client, started.workflow_id)
 
@@ -91,7 +91,7 @@ async def test_a_report_arrives_however_the_run_ended(
 ) -> None:
     request = new_request(named("stock"), LATEST, reason=reason)
 
-    report = await await_report(handle_of(client, await start_restore(client, request)))
+    report = await await_report(handle_of(client, await start_recovery(client, request)))
 
     assert report.run_id == request.id
     assert exit_code(report) == code
@@ -100,12 +100,12 @@ async def test_a_report_arrives_however_the_run_ended(
 async def test_a_second_restore_of_a_resource_is_refused_while_a_drill_may_run(
     client: Client, named: Named
 ) -> None:
-    started = await start_restore(client, new_request(named("users"), LATEST, reason="waits"))
+    started = await start_recovery(client, new_request(named("users"), LATEST, reason="waits"))
     with pytest.raises(
         AlreadyRunningError, match="refloat run watch restore:shop/production/users"
     ):
-        await start_restore(client, new_request(named("users"), LATEST))
-    drill = await start_restore(client, new_request(named("users"), LATEST, mode=Mode.DRILL))
+        await start_recovery(client, new_request(named("users"), LATEST))
+    drill = await start_recovery(client, new_request(named("users"), LATEST, mode=Mode.DRILL))
 
     assert (await await_report(handle_of(client, drill))).mode is Mode.DRILL
     await approve(client, handle_of(client, started), "yes")
@@ -143,7 +143,7 @@ async def test_a_release_under_the_same_id_does_not_hide_the_last_restore(
 
 
 async def test_a_release_is_refused_while_a_restore_runs(client: Client, named: Named) -> None:
-    started = await start_restore(client, new_request(named("prices"), LATEST, reason="waits"))
+    started = await start_recovery(client, new_request(named("prices"), LATEST, reason="waits"))
 
     with pytest.raises(AlreadyRunningError, match="shop/production/prices is being restored"):
         await release(client, named("prices"))
@@ -153,7 +153,7 @@ async def test_a_release_is_refused_while_a_restore_runs(client: Client, named: 
 async def test_an_approval_is_refused_with_the_runs_own_sentence(
     client: Client, named: Named
 ) -> None:
-    started = await start_restore(client, new_request(named("stock"), LATEST, reason="waits"))
+    started = await start_recovery(client, new_request(named("stock"), LATEST, reason="waits"))
     handle = handle_of(client, started)
 
     with pytest.raises(DeniedError, match="ask somebody else"):
@@ -168,7 +168,7 @@ async def test_a_run_tells_where_it_stands_and_a_cancelled_one_has_no_report(
     client: Client, named: Named
 ) -> None:
     request = new_request(named("carts"), LATEST, reason="waits")
-    handle = handle_of(client, await start_restore(client, request))
+    handle = handle_of(client, await start_recovery(client, request))
 
     status = await status_of(handle)
     assert status is not None

@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from domain.catalog import parse_catalog
 from domain.errors import BusyError, NotYetError, ProviderUnavailableError, ThrottledError
+from domain.parsing import parse_catalog
 from domain.recovery import RecoveryPoint, RestoredResource, RestoreHandle, Target
 from domain.resources import Mode, ProtectedResource
 from providers import registry

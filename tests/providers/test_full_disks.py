@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.catalog import LocalProviderEntry
+from domain.entries import LocalProviderEntry
 from domain.errors import (
     ServerFailedError,
 )

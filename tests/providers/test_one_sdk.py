@@ -21,7 +21,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import worker
-from domain.catalog import parse_catalog
+from domain.parsing import parse_catalog
 from pathlib import Path
 from providers import registry
 from providers.secrets.references import Secrets

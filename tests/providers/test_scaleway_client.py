@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import scaleway
 
-from domain.catalog import ScalewayProviderEntry
+from domain.entries import ScalewayProviderEntry
 from domain.errors import (
     ConfigurationRefusedError,
     CredentialsRefusedError,

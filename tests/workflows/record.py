@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from client.errors import RunEndedError
 from client.questions import create_snapshot, release
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import await_report, handle_of, new_request, start_recovery
 from client.runs import cancel
 from domain.recovery import Target, TargetKind
 from domain.resources import Mode, ProtectedResource
@@ -47,7 +47,7 @@ async def _run(
 ) -> None:
     cutover, stop = how.get("cutover", True), how.get("stop", False)
     request = new_request(resource, LATEST, mode=mode, cutover=cutover)
-    handle = handle_of(client, await start_restore(client, request))
+    handle = handle_of(client, await start_recovery(client, request))
     if stop:
         await asyncio.sleep(0.5)
         await cancel(handle)

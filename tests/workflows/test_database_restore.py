@@ -12,7 +12,7 @@ from cli.html import render
 from client.errors import AlreadyRunningError, NobodyPollsError, RunEndedError
 from client.pollers import require_pollers
 from client.questions import create_snapshot, find_suspects, plan_restore, release
-from client.recoveries import await_report, new_request, start_restore
+from client.recoveries import await_report, new_request, start_recovery
 from client.runs import cancel, find_run, list_runs, status_of
 from domain.recovery import Target, TargetKind
 from domain.report import Outcome, RunReport, exit_code
@@ -28,7 +28,7 @@ LATEST = Target(kind=TargetKind.LATEST)
 async def _restore(
     client: Client, resource: ProtectedResource, target: Target, mode: Mode = Mode.INCIDENT
 ) -> RunReport:
-    started = await start_restore(client, new_request(resource, target, mode=mode))
+    started = await start_recovery(client, new_request(resource, target, mode=mode))
     return await asyncio.wait_for(await_report(await find_run(client, started.workflow_id)), 90)
 
 
@@ -125,7 +125,7 @@ async def test_approval_locks_and_cancel(temporal: WorkflowEnvironment, fresh: S
     content = fresh.resource.model_dump(mode="json") | approval
     resource = ProtectedResource.model_validate(content)
     async with working(client, fresh):
-        started = await start_restore(client, new_request(resource, LATEST))
+        started = await start_recovery(client, new_request(resource, LATEST))
         handle = client.get_workflow_handle_for(DatabaseRestoreWorkflow.run, started.workflow_id)
         for _ in range(100):
             status = await status_of(handle)
@@ -140,7 +140,7 @@ async def test_approval_locks_and_cancel(temporal: WorkflowEnvironment, fresh: S
                 )
             assert told in str(refused.value.cause)
         with pytest.raises(AlreadyRunningError, match=started.workflow_id):
-            await start_restore(client, new_request(resource, LATEST))
+            await start_recovery(client, new_request(resource, LATEST))
 
         await handle.execute_update(DatabaseRestoreWorkflow.approve, ApprovalGiven(by="alice"))
         for _ in range(200):

@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from client.questions import describe, plan_restore, release
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import await_report, handle_of, new_request, start_recovery
 from client.runs import cancel, status_of
 from domain.checks import Verdict
 from domain.clock import Phase
@@ -71,7 +71,7 @@ def _shop(status: int) -> Iterator[Station]:
 
 
 async def _start(client: Client, request: RestoreRequest) -> WorkflowHandle[Any, RunReport]:
-    return handle_of(client, await start_restore(client, request))
+    return handle_of(client, await start_recovery(client, request))
 
 
 async def _report(client: Client, request: RestoreRequest) -> RunReport:

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from client.questions import create_snapshot, release
-from client.recoveries import await_report, handle_of, new_request, start_restore
+from client.recoveries import await_report, handle_of, new_request, start_recovery
 from domain.checks import Verdict
 from domain.recovery import Target, TargetKind
 from domain.report import Outcome, RunReport, exit_code
@@ -76,7 +76,7 @@ async def _tell(
     client: Client, resource: ProtectedResource, target: Target
 ) -> tuple[RunReport, list[str]]:
     """Restore, and return the report with the steps of the history in their order."""
-    started = await start_restore(client, new_request(resource, target))
+    started = await start_recovery(client, new_request(resource, target))
     handle = handle_of(client, started)
     report = await asyncio.wait_for(await_report(handle), 120)
     steps = [

@@ -21,7 +21,7 @@ from client.recoveries import (
     await_report,
     handle_of,
     new_request,
-    start_restore,
+    start_recovery,
 )
 from client.settings import TemporalSettings
 from domain.clock import Phase
@@ -166,7 +166,7 @@ async def _killed_at(at: Lane, client: Client, deaths: Deaths) -> None:
     started: StartedRun | None = None
     for step, point in deaths:
         async with at.worker(step, point) as deadly:
-            started = started or await start_restore(client, request)
+            started = started or await start_recovery(client, request)
             died = await asyncio.wait_for(asyncio.to_thread(deadly.wait), 60)
         assert died == -9, f"{step} {point}: the worker ended with {died}"
     assert started is not None
@@ -219,7 +219,7 @@ async def test_a_temporal_server_killed_in_the_middle_changes_nothing() -> None:
     async with lane() as at:
         client, request = await at.client(), at.request("")
         async with at.worker():
-            started = await start_restore(client, request)
+            started = await start_recovery(client, request)
             handle = handle_of(client, started)
             wait = asyncio.get_running_loop().time() + 30
             while not at.station.servers.record(f"refloat-{request.id[:8]}-orders"):

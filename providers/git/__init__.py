@@ -1,0 +1,1 @@
+"""A configuration's Git repository, read and written without the git program."""

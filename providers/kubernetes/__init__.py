@@ -1,0 +1,1 @@
+"""Applications and configurations in Kubernetes clusters, by the official client."""

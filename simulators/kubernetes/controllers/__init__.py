@@ -1,0 +1,1 @@
+"""What keeps a simulated cluster moving: its controllers, its scheduler and its nodes."""
