@@ -210,7 +210,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
         yield f"  {one.name.upper()}  {measured}, objective {show_span(one.limit)}: {word}"
     if report.scope is Scope.RESTORE and report.outcome is Outcome.DONE:
         yield "  the clock stopped at the verified copy: nothing was cut over"
-    if report.incident_basis and report.measured_rpo is not None:
+    if report.incident_basis and any(one.name == "rpo" for one in report.objectives):
         yield f"       RPO counted from {report.incident_basis}"
     if report.reached and report.allowed_point:
         point = report.allowed_point

@@ -68,7 +68,8 @@ def record_lines(report: RunReport) -> Iterator[str]:
     if report.configuration is not None:
         yield from _configuration_lines(report.configuration)
     for part in report.parts:
-        why = f": {part.failure}" if part.failure else ""
+        told = part.failure or ", ".join(part.shortfalls)
+        why = f": {told}" if told else ""
         yield f"  {part.path}: {part.verdict}{why} (refloat run report {part.run_id[:8]})"
 
 

@@ -76,6 +76,7 @@ class PartRecord(Value):
     run_id: str
     verdict: str
     failure: str = ""
+    shortfalls: tuple[str, ...] = ()
     left_behind: tuple[str, ...] = ()
     measured_rpo: timedelta | None = None
 
@@ -140,6 +141,17 @@ class RunReport(Value):
             and all(finding.good for finding in self.findings)
             and all(part.verdict == "passed" for part in self.parts)
         )
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What keeps a run that ended from having passed, in a few words each."""
+        missed = [
+            f"{one.name.upper()} {one.verdict.value}"
+            for one in self.objectives
+            if one.verdict is not Verdict.PASSED
+        ]
+        weak = [f"{one.name}: {one.verdict.value}" for one in self.findings if not one.good]
+        return (*missed, *weak, *(f"left behind: {left}" for left in self.left_behind))
 
     @property
     def verdict(self) -> str:

@@ -100,7 +100,11 @@ class RewindPlan(Value):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The preconditions of all parts."""
-        return tuple(finding for part in self.parts for finding in part.findings)
+        return tuple(
+            finding.model_copy(update={"name": f"{part.path.rpartition('/')[2]}: {finding.name}"})
+            for part in self.parts
+            for finding in part.findings
+        )
 
 
 def problems(plan: RewindPlan) -> str:

@@ -113,6 +113,7 @@ class Station:
         database: dict[str, Any],
         binaries: str | None = None,
         applications: dict[str, Any] | None = None,
+        configurations: dict[str, Any] | None = None,
     ) -> None:
         self.root = root
         first = free_ports(12)
@@ -136,6 +137,7 @@ class Station:
                     "environments": {
                         "production": {
                             "applications": applications or {},
+                            "configurations": configurations or {},
                             "databases": {
                                 "orders": {
                                     "provider": "here",

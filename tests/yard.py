@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from domain.catalog import Catalog
+from domain.configuration import ProtectedConfiguration
 from domain.parsing import parse_catalog
 from domain.rollback import ProtectedApplication
 from providers.health import require_healthy
@@ -30,6 +31,7 @@ from tests.station import free_ports, wait_for
 PATH = "shop/production/checkout"
 BUSYBOX = Path("/bin/busybox")
 _OCI = "application/vnd.oci.image"
+_SERVE_CONFIG = "trap 'exit 0' TERM; /busybox httpd -f -p 127.0.0.1:$PORT -h $CONFIG & wait"
 _SERVE = "trap 'exit 0' TERM; /busybox httpd -f -p 127.0.0.1:$PORT -h /www & wait"
 
 missing = podman_missing() or ("" if BUSYBOX.exists() else "busybox-static is not installed")
@@ -87,52 +89,25 @@ def push_program(
     return put_manifest(host, "shop/checkout", tag, manifest)
 
 
-class Yard:
-    """One application with its registry and the supervisor that runs it."""
+class Releases:
+    """The releases of one application, in its registry and on the machine."""
 
-    def __init__(self, root: Path, served: Served, **more: Any) -> None:
-        self.root, self.registry = root, served
-        self.port = free_ports(1)
-        (root / "checkout.env").write_text(f"PORT={self.port}\n")
-        (root / "config").mkdir()
-        application = {
-            "platform": {
-                "kind": "local", "settings": "checkout.env", "container": True,
-                "mounts": ["config"],
-            },
-            "image": f"{served.host}/shop/checkout",
-            "health": {"url": f"http://127.0.0.1:{self.port}/healthz", "within": "6s"},
-            **more.pop("application", {}),
-        }  # fmt: skip
-        self.content: dict[str, Any] = {
-            "organization": "tests",
-            "providers": {"here": {"kind": "local", "root": str(root)}},
-            "projects": {
-                "shop": {
-                    "environments": {
-                        "production": {"applications": {"checkout": application}, **more}
-                    }
-                }
-            },
-        }
-        (root / "refloat.yaml").write_text(json.dumps(self.content))
-        self.catalog: Catalog = parse_catalog(self.content, "test")
+    def __init__(self, root: Path, served: Served, port: int) -> None:
+        self.root, self.registry, self.port = root, served, port
         self.digests: dict[str, str] = {}
-        self.supervisor = Supervisor(self.catalog, root, "here")
-        self._thread = threading.Thread(target=self.supervisor.run, daemon=True)
-        self._thread.start()
-
-    @property
-    def application(self) -> ProtectedApplication:
-        """The application as the catalog declares it."""
-        return next(self.catalog.applications())
 
     def push(self, tag: str, kind: str = "good", **labels: str) -> str:
-        """Push a release that works, that is ill, or that ends at once."""
+        """Push a release that works, that is ill, that ends at once, or that serves its settings."""
         files = {"www/release": tag.encode()}
-        if kind == "good":
+        if kind in {"good", "fragile"}:
             files["www/healthz"] = b"works"
-        script = "echo password=hunter2 no payments; exit 3" if kind == "crash" else _SERVE
+        files["ill/release"] = tag.encode()
+        scripts = {
+            "crash": "echo password=hunter2 no payments; exit 3",
+            "config": _SERVE_CONFIG,
+            "fragile": f'[ "$SPOILED" ] && W=/ill; {_SERVE.replace("/www", "${W:-/www}")}',
+        }
+        script = scripts.get(kind, _SERVE)
         named = {name.replace("_", "."): value for name, value in labels.items()}
         self.digests[tag] = push_program(
             self.registry.host, tag, files=files, script=script, labels=named
@@ -185,6 +160,55 @@ class Yard:
     def healthy(self) -> str:
         """Return what the health address says."""
         return require_healthy("checkout", f"http://127.0.0.1:{self.port}/healthz")
+
+    def spoil(self) -> None:
+        """Let a fragile release be ill at its next start."""
+        with (self.root / "checkout.env").open("a") as settings:
+            settings.write("SPOILED=yes\n")
+
+
+class Yard(Releases):
+    """One application with its registry and the supervisor that runs it."""
+
+    def __init__(self, root: Path, served: Served, **more: Any) -> None:
+        super().__init__(root, served, free_ports(1))
+        (root / "checkout.env").write_text(f"PORT={self.port}\nCONFIG={root / 'config'}\n")
+        (root / "config").mkdir()
+        application = {
+            "platform": {
+                "kind": "local", "settings": "checkout.env", "container": True,
+                "mounts": ["config"],
+            },
+            "image": f"{served.host}/shop/checkout",
+            "health": {"url": f"http://127.0.0.1:{self.port}/healthz", "within": "6s"},
+            **more.pop("application", {}),
+        }  # fmt: skip
+        self.content: dict[str, Any] = {
+            "organization": "tests",
+            "providers": {"here": {"kind": "local", "root": str(root)}},
+            "projects": {
+                "shop": {
+                    "environments": {
+                        "production": {"applications": {"checkout": application}, **more}
+                    }
+                }
+            },
+        }
+        (root / "refloat.yaml").write_text(json.dumps(self.content))
+        self.catalog: Catalog = parse_catalog(self.content, "test")
+        self.supervisor = Supervisor(self.catalog, root, "here")
+        self._thread = threading.Thread(target=self.supervisor.run, daemon=True)
+        self._thread.start()
+
+    @property
+    def configuration(self) -> ProtectedConfiguration:
+        """The configuration as the catalog declares it."""
+        return next(self.catalog.configurations())
+
+    @property
+    def application(self) -> ProtectedApplication:
+        """The application as the catalog declares it."""
+        return next(self.catalog.applications())
 
     def stop(self) -> None:
         """Stop the supervisor and what it keeps."""

@@ -19,6 +19,7 @@ def part_of_report(report: RunReport) -> PartRecord:
         run_id=report.run_id,
         verdict=report.verdict,
         failure=report.failure,
+        shortfalls=report.shortfalls,
         left_behind=report.left_behind,
         measured_rpo=report.measured_rpo,
     )

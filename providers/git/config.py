@@ -39,6 +39,7 @@ class Remote:
     token: str = field(default="", repr=False)
     key: str = ""
     known_hosts: str = ""
+    ca: str = ""
 
     @property
     def id(self) -> str:
@@ -56,7 +57,7 @@ def reach(repository: Repository, base: Path, secrets: Secrets) -> Remote:
     url = repository.url
     if url.startswith("https://"):
         token = secrets.read(repository.token) if repository.token else ""
-        return _by_https(repository, token)
+        return _by_https(repository, token, base)
     if url.startswith("ssh://"):
         return _by_ssh_url(repository, base)
     if "://" not in url and re.match(r"[^/]+:", url):
@@ -71,7 +72,7 @@ def reach(repository: Repository, base: Path, secrets: Secrets) -> Remote:
     return Remote(way=Way.LOCAL, url=place, path=place)
 
 
-def _by_https(repository: Repository, token: str) -> Remote:
+def _by_https(repository: Repository, token: str, base: Path) -> Remote:
     parts = urlsplit(repository.url)
     host = parts.hostname or ""
     if not host:
@@ -85,6 +86,7 @@ def _by_https(repository: Repository, token: str) -> Remote:
         port=parts.port,
         user=repository.user or user,
         token=token,
+        ca=str((base / Path(repository.ca).expanduser()).resolve()) if repository.ca else "",
     )
 
 

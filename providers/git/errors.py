@@ -213,7 +213,7 @@ def _of_protocol(doing: str, error: Exception, said: str) -> RecoveryError:
         if isinstance(reason, SSLError):
             return UntrustedServerError(
                 f"{doing}: the server does not prove who it is by a certificate that is trusted "
-                f"here; set SSL_CERT_FILE where the worker runs, if its authority is your own ({said})"
+                f"here; name its authority's file as `ca` in the catalog, if it is your own ({said})"
             )
         if isinstance(reason, HTTPError):
             return ProviderUnavailableError(

@@ -16,7 +16,7 @@ from domain.configuration import (
     PointKind,
     ProtectedConfiguration,
 )
-from domain.errors import RecoveryPointUnreachableError
+from domain.errors import AlreadyThereError, RecoveryPointUnreachableError
 from domain.values import show_time
 from providers.git.config import folder
 from providers.git.history import History, moment, told
@@ -158,10 +158,10 @@ class Points:
         if then is None:
             raise self._refusal(f"at {which} there is no folder {path}")
         if chosen.id == self._head.id:
-            raise self._refusal(f"{target} is {which}: that is what {self._branch} holds now")
+            raise self._already(f"{target} is {which}: that is what {self._branch} holds now")
         if now == then:
             held = f"the folder {path}" if path else "everything"
-            raise self._refusal(
+            raise self._already(
                 f"{target} is {which}, where {held} is what {self._branch} holds now"
             )
         stands = obstacle(self._history.store, self._head.tree, self._history.path)
@@ -179,6 +179,10 @@ class Points:
         return RecoveryPointUnreachableError(
             self._configuration.path, reason, list(islice(self._offers(), _OFFERS))
         )
+
+    def _already(self, reason: str) -> AlreadyThereError:
+        offered = list(islice(self._offers(), _OFFERS))
+        return AlreadyThereError(self._configuration.path, reason, offered)
 
     def _offers(self) -> Iterator[str]:
         """Yield commits that could come back: each the newest with what it holds."""

@@ -56,6 +56,8 @@ def web_client(remote: Remote) -> HttpGitClient:
     pool = default_urllib3_manager(
         None, pool_manager_cls=_Bounded, proxy_manager_cls=_BoundedProxy, base_url=remote.url
     )
+    if remote.ca:
+        pool.connection_pool_kw["ca_certs"] = remote.ca
     return HttpGitClient(
         remote.url,
         pool_manager=pool,

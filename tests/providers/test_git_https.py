@@ -218,6 +218,15 @@ def test_a_server_without_a_trusted_certificate_is_not_trusted(
     assert forge.asked == []
 
 
+def test_a_certificate_that_the_catalog_names_is_trusted(
+    told: Told, forge: Forge, pem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground, made = told
+    monkeypatch.delenv("SSL_CERT_FILE")
+
+    assert point_of(ground, made[0], **reached(forge), ca=str(pem)).target.id == made[0]
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,11 +22,29 @@ from domain.report import RunReport
 from providers.local.processes import Daemon
 from sandbox.layout import Ports, SandboxLayout
 from sandbox.programs import temporal_command
+from tests.mortals import Mortal, nursery
 from tests.station import free_ports, wait_for
 
-WORKER = Path(__file__).parent.parent / "chaos_worker.py"
 Death = tuple[str, str]
 """A step at which a worker dies, and when: before, during, after, or once reported."""
+
+
+@asynccontextmanager
+async def held_worker(
+    catalog: Path, log: Path, step: str = "", point: str = ""
+) -> AsyncIterator[Mortal]:
+    """Hold a worker of a catalog, deadly or not, that polls."""
+
+    def polls() -> bool:
+        return "polling" in log.read_text()
+
+    held = await asyncio.to_thread(nursery().start, catalog, log, step, point)
+    try:
+        await asyncio.to_thread(wait_for, "a worker to poll", polls, 60)
+        yield held
+    finally:
+        held.terminate()
+        await asyncio.to_thread(held.wait)
 
 
 class Mortals:
@@ -58,30 +74,12 @@ class Mortals:
         return await connect(self._settings)
 
     @asynccontextmanager
-    async def worker(
-        self, step: str = "", point: str = ""
-    ) -> "AsyncIterator[subprocess.Popen[bytes]]":
+    async def worker(self, step: str = "", point: str = "") -> AsyncIterator[Mortal]:
         """Hold a worker, deadly or not, that polls."""
         self._started += 1
         log = self._root / f"worker-{self._started}.log"
-        held = await asyncio.to_thread(self._start, log, step, point)
-        try:
-            polls = lambda: "polling" in log.read_text()  # noqa: E731 - one condition
-            await asyncio.to_thread(wait_for, "a worker to poll", polls, 60)
+        async with held_worker(self._root / "refloat.yaml", log, step, point) as held:
             yield held
-        finally:
-            held.terminate()
-            await asyncio.to_thread(held.wait)
-
-    def _start(self, path: Path, step: str, point: str) -> "subprocess.Popen[bytes]":
-        chosen = {"KILL_STEP": step, "KILL_POINT": point}
-        with path.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, str(WORKER), str(self._root / "refloat.yaml")],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **chosen, "PYTHONPATH": str(WORKER.parent.parent)},
-            )
 
     async def run(self, request: AnyRecovery, deaths: Sequence[Death]) -> RunReport:
         """Return the report of a run whose workers died at each of these steps."""

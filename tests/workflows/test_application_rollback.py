@@ -1,8 +1,7 @@
 """Rollbacks of an application: real images, a real registry, Podman, a real Temporal server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 from temporalio.client import Client
@@ -18,8 +17,8 @@ from domain.report import Outcome, RunReport
 from domain.rollback import RollbackKind, RollbackRequest, RollbackTarget
 from tests.providers.oci_ground import delete
 from tests.station import wait_for
+from tests.workflows.running import working
 from tests.yard import Yard, needs_podman, yard
-from worker import build_workers
 
 pytestmark = needs_podman
 PREVIOUS = RollbackTarget(kind=RollbackKind.PREVIOUS)
@@ -34,15 +33,6 @@ def shop() -> Iterator[Yard]:
         made.push("crash", "crash")
         made.serve("v1")
         yield made
-
-
-@asynccontextmanager
-async def working(client: Client, made: Yard) -> AsyncIterator[None]:
-    """Hold the workers of a yard's catalog."""
-    async with AsyncExitStack() as running:
-        for worker in build_workers(client, made.catalog, made.root):
-            await running.enter_async_context(worker)
-        yield
 
 
 def named(reference: str) -> RollbackTarget:

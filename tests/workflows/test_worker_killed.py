@@ -4,11 +4,8 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -31,7 +28,9 @@ from domain.resources import Mode
 from providers.local.processes import Daemon
 from sandbox.layout import Ports, SandboxLayout
 from sandbox.programs import temporal_command
+from tests.mortals import Mortal
 from tests.station import Station, free_ports, station, wait_for
+from tests.workflows.killing import held_worker
 
 STEPS = (
     "points.choose",
@@ -55,7 +54,6 @@ OTHER_RUNS = ("restore.discard", "restore.keep")
 """Of a drill, and of a run without cutover."""
 LONG_STEPS = ("restore.transfer", "verify.restored", "cutover.protect")
 ACTING_STEPS = ("restore.start", "restore.transfer", "cutover.promote", "consumer.switch")
-WORKER = Path(__file__).parent.parent / "chaos_worker.py"
 LANES = 5
 THOROUGH = bool(os.environ.get("REFLOAT_TEST_THOROUGH"))
 """One death a run; otherwise the workers of one run die one after the other."""
@@ -86,31 +84,13 @@ class Lane:
         self.server.start(command, environment=dict(os.environ))
 
     @asynccontextmanager
-    async def worker(
-        self, step: str = "", point: str = ""
-    ) -> "AsyncIterator[subprocess.Popen[bytes]]":
+    async def worker(self, step: str = "", point: str = "") -> AsyncIterator[Mortal]:
         """Hold a worker, deadly or not, that polls."""
         self.started += 1
-        path = self.station.root / f"worker-{self.started}.log"
-        held = await asyncio.to_thread(self._start_worker, path, step, point)
-        try:
-            await asyncio.to_thread(
-                wait_for, "a worker to poll", lambda: "polling" in path.read_text(), 60
-            )
+        root = self.station.root
+        log = root / f"worker-{self.started}.log"
+        async with held_worker(root / "refloat.yaml", log, step, point) as held:
             yield held
-        finally:
-            held.terminate()
-            await asyncio.to_thread(held.wait)
-
-    def _start_worker(self, path: Path, step: str, point: str) -> "subprocess.Popen[bytes]":
-        chosen = {"KILL_STEP": step, "KILL_POINT": point}
-        with path.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, str(WORKER), str(self.station.root / "refloat.yaml")],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **chosen, "PYTHONPATH": str(WORKER.parent.parent)},
-            )
 
     async def client(self) -> Client:
         """Return a client, once the server answers."""
