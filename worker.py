@@ -133,10 +133,10 @@ def build_workers(
             CutoverActivities(databases),
             VerificationActivities(databases, registry.questions(secrets)),
             ConsumerActivities(registry.consumers(entry, base)),
-            RollbackActivities(registry.platforms(catalog, entry, base, secrets), images),
+            RollbackActivities(registry.platforms(catalog, entry, base, secrets, scale), images),
             ConfigurationActivities(
                 registry.repositories(catalog, entry, base, secrets),
-                registry.configuration_platforms(catalog, entry, base),
+                registry.configuration_platforms(catalog, entry, base, scale),
             ),
             EvidenceActivities(FolderReports(root / "reports")),
         )

@@ -92,7 +92,7 @@ def images(catalog: Catalog, base: Path, secrets: Secrets) -> ImageRegistry | No
 
 
 def platforms(
-    catalog: Catalog, entry: ProviderEntry, base: Path, secrets: Secrets
+    catalog: Catalog, entry: ProviderEntry, base: Path, secrets: Secrets, scale: float = 1.0
 ) -> Mapping[str, ApplicationPlatform]:
     """Return what runs the catalog's applications, by kind; each library only where it is needed."""
 
@@ -109,7 +109,7 @@ def platforms(
         cluster = _optional(
             "providers.kubernetes.provider", "kubernetes", "the catalog has a Kubernetes platform"
         )
-        made["kubernetes"] = cluster.platform(base)
+        made["kubernetes"] = cluster.platform(base, scale)
     return made
 
 
@@ -126,7 +126,7 @@ def repositories(
 
 
 def configuration_platforms(
-    catalog: Catalog, entry: ProviderEntry, base: Path
+    catalog: Catalog, entry: ProviderEntry, base: Path, scale: float = 1.0
 ) -> Mapping[str, ConfigurationPlatform]:
     """Return where the catalog's configurations take effect, by kind."""
     made: dict[str, ConfigurationPlatform] = {
@@ -136,7 +136,7 @@ def configuration_platforms(
         cluster = _optional(
             "providers.kubernetes.provider", "kubernetes", "the catalog has a Kubernetes platform"
         )
-        made["kubernetes"] = cluster.configurations(base)
+        made["kubernetes"] = cluster.configurations(base, scale)
     return made
 
 
