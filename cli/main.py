@@ -27,7 +27,7 @@ from cli.rollback import rollback
 from cli.runs import run
 from cli.starting import DetachedError
 from cli.times import parse_since, show_both
-from cli.versions import show_versions
+from cli.versions import show_resource, show_versions
 from client.errors import ClientError, NobodyPollsError, TemporalUnreachableError
 from client.questions import (
     copy_snapshot,
@@ -126,17 +126,19 @@ def resource_list(session: Session) -> int:
 
 
 @resource.command("show")
-@click.argument("path", shell_complete=resource_paths)
+@click.argument("path", shell_complete=protected_paths)
 @pass_session
 def resource_show(session: Session, path: str) -> int:
-    """Show what PATH means now, how its archive is, and how its last runs went."""
-    wanted = session.resource(path)
-
+    """Show what PATH means now, what it can go back to, and how its last runs went."""
+    wanted = session.catalog.find(path)
+    if not isinstance(wanted, ProtectedResource):
+        return show_resource(session, wanted)
     found = session.call(lambda client: describe(client, wanted))
     if session.json:
         session.document(found)
     else:
-        for line in (*description_lines(found), *last_lines(found)):
+        drill = f"refloat restore {path} --drill"
+        for line in (*description_lines(found), *last_lines(found.last, drill)):
             session.say(line)
     return 0
 

@@ -130,9 +130,9 @@ def description_lines(found: ResourceDescription) -> Iterator[str]:
         yield f"  superseded or kept: {name} (`refloat release {resource.path}` deletes it)"
 
 
-def last_lines(found: ResourceDescription) -> Iterator[str]:
-    """Yield how the last incident and the last drill went: the proof that it works."""
-    for one in found.last:
+def last_lines(last: Sequence[LastRun], proof: str) -> Iterator[str]:
+    """Yield how the last incident and the last drill went; `proof` is the command that proves it."""
+    for one in last:
         measured = ", ".join(
             f"{name} {show_span(span)}"
             for name, span in (("RTO", one.measured_rto), ("RPO", one.measured_rpo))
@@ -140,11 +140,8 @@ def last_lines(found: ResourceDescription) -> Iterator[str]:
         )
         at = show_time(one.ended_at.replace(microsecond=0))
         yield f"  last {one.mode.value}: {one.verdict} {at}, {measured or 'nothing measured'}, run {one.run_id[:8]}"
-    if not found.last:
-        yield (
-            "  last run: none; nothing proves yet that it can be restored "
-            f"(`refloat restore {found.resource.path} --drill`)"
-        )
+    if not last:
+        yield f"  last run: none; nothing proves yet that it can be brought back (`{proof}`)"
 
 
 def plan_lines(plan: RestorePlan) -> Iterator[str]:

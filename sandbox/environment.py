@@ -78,8 +78,8 @@ def up(layout: SandboxLayout) -> None:
 
 def _up(layout: SandboxLayout) -> None:
     began = time.monotonic()
-    missing = images_missing()
-    if layout.ports is None and missing:
+    missing = images_missing() if layout.ports is None else ""
+    if missing:
         say(f"the shop runs as a process, without versions to roll back: {missing}")
     ports = layout.prepare(images=not missing)
     settings.make(layout)

@@ -63,13 +63,11 @@ def images_missing() -> str:
         return missing
     if shutil.which("docker-registry") is None:
         return "there is no registry; install one with: apt-get install docker-registry"
-    if os.geteuid() == 0:
-        return ""
-    podman = shutil.which("podman") or "podman"
-    tried = subprocess.run(
-        [podman, "unshare", "true"], capture_output=True, check=False, timeout=30
-    )
-    if tried.returncode == 0:
+    with tempfile.TemporaryDirectory() as folder:
+        podman = Podman(Path(folder))
+        works = podman.works()
+        podman.leave()
+    if works:
         return ""
     return "Podman cannot run images for this account; see `podman unshare true` (package uidmap)"
 

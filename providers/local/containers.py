@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+
+import psutil
 
 from domain.errors import (
     AccessDeniedError,
@@ -30,6 +33,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+tmp_dir = "{root}/tmp"
 {runtime}
 """
 """Without these a container needs systemd and more limits than this process may give."""
@@ -77,7 +81,7 @@ class Podman:
         if (self.root / "storage.conf").exists():
             return
         runtime = "" if shutil.which("crun") else 'runtime = "runc"'
-        write_text(self.root / "containers.conf", _SETTINGS.format(runtime=runtime))
+        write_text(self.root / "containers.conf", _SETTINGS.format(runtime=runtime, root=self.root))
         driver = "overlay" if os.geteuid() == 0 else "vfs"
         write_text(self.root / "storage.conf", _STORAGE.format(driver=driver, root=self.root))
 
@@ -128,6 +132,19 @@ class Podman:
         done = self._run(["rm", "--force", "--ignore", "--time=0", name])
         if done.returncode != 0:
             raise ServerFailedError(f"container {name} cannot be removed: {_last(done.stderr)}")
+
+    def works(self) -> bool:
+        """Return whether this account can run images at all."""
+        return os.geteuid() == 0 or self._run(["unshare", "true"]).returncode == 0
+
+    def leave(self) -> None:
+        """End the process that keeps an ordinary account's namespace open between two calls."""
+        try:
+            pid = int((self.root / "tmp" / "pause.pid").read_text())
+            if "catatonit" in psutil.Process(pid).name():
+                os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError, psutil.Error):
+            return
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         if missing := podman_missing():

@@ -145,19 +145,26 @@ class LocalApplications(ApplicationPlatform):
             self._require_no_crash_loop(application, status)
         if application.health is None:
             return "no health address in the catalog: that it runs is all that is known"
-        return require_healthy(application.name, application.health.url)
+        try:
+            return require_healthy(application.name, application.health.url)
+        except NotYetError as error:
+            if status is None or status.starts == 1:
+                raise
+            said = str(error).removeprefix("not yet: ")
+            raise NotYetError(f"{said}; {self._end(application, status)}", _PACE) from None
 
     def _require_no_crash_loop(
         self, application: ProtectedApplication, status: ApplicationStatus
     ) -> None:
-        if status.starts < _TRIES:
-            return
+        if status.starts >= _TRIES:
+            raise RolloutFailedError(self._end(application, status))
+
+    def _end(self, application: ProtectedApplication, status: ApplicationStatus) -> str:
+        """Return how a program ended that was started again, with its last words."""
         code = f", last with exit code {status.exit_code}" if status.exit_code is not None else ""
         lines = self._last_lines(application, status)
         told = f"; its last words: {' | '.join(lines)}" if lines else "; it said nothing"
-        raise RolloutFailedError(
-            f"{application.name} keeps ending: started {status.starts} times{code}{told}"
-        )
+        return f"{application.name} keeps ending: started {status.starts} times{code}{told}"
 
     def _last_lines(
         self, application: ProtectedApplication, status: ApplicationStatus

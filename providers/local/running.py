@@ -115,7 +115,9 @@ class ApplicationKeeper:
             self._podman.remove(self._container)  # a container outlives a killed `podman run`
 
     def close(self) -> None:
-        """Look no more at its health."""
+        """Look no more at its health, and keep no namespace open."""
+        if self._kept.platform.container:
+            self._podman.leave()
         if self._watch is not None:
             self._watch.stop()
 

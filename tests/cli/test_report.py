@@ -9,18 +9,16 @@ from cli.html import render
 from cli.printing import last_lines, report_lines
 from domain.checks import Finding, Verdict
 from domain.clock import Phase, PhaseRecord, judge
-from domain.recovery import ServerDescription, Target, TargetKind
+from domain.recovery import Target, TargetKind
 from domain.report import (
     Creation,
     Outcome,
-    ResourceDescription,
     RunReport,
     Scope,
     exit_code,
     last_runs,
 )
 from domain.resources import Mode
-from tests.client.scripted import resource
 
 BEGUN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 FINDING = Finding(
@@ -152,12 +150,8 @@ def test_a_page_of_a_run_refused_before_any_phase_is_written() -> None:
 def test_the_last_runs_are_told_or_that_there_is_none() -> None:
     drill = _with(mode=Mode.DRILL, ended_at=BEGUN)
     refused = _with(outcome=Outcome.REFUSED, ended_at=BEGUN + timedelta(days=1))
-    server = ServerDescription(name="orders", host="127.0.0.1", port=5432)
-    found = ResourceDescription(
-        resource=resource("orders"), server=server, last=last_runs([REPORT, drill, refused])
-    )
 
-    assert list(last_lines(found)) == [
+    assert list(last_lines(last_runs([REPORT, drill, refused]), "prove it")) == [
         "  last drill: passed 2026-03-01T09:30:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
         "  last incident: passed 2026-03-01T09:32:00Z, RTO 2 min 00 s, RPO 1.0 s, run 01234567",
     ]
@@ -172,8 +166,9 @@ def test_the_last_runs_are_told_or_that_there_is_none() -> None:
             [failed, _with(mode=Mode.DRILL, ended_at=failed.ended_at + timedelta(1))]
         )
     ] == ["passed"]
-    [told] = last_lines(found.model_copy(update={"last": ()}))
+    [told] = last_lines((), "prove it")
     assert "nothing proves yet" in told
+    assert "`prove it`" in told
 
 
 def test_a_drill_that_left_something_behind_has_not_passed() -> None:

@@ -26,6 +26,8 @@ from tests.station import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDERS = "shop/production/orders"
+SETTINGS = "shop/production/settings"
+CHECKOUT = "shop/production/checkout"
 Done = subprocess.CompletedProcess[str]
 _QUESTION = re.compile(rb"\[y/N\]: ?$")
 
@@ -200,23 +202,27 @@ def require_silence(folder: Path, within: float = 5.0) -> None:
     assert found == {}
 
 
-def choose_ports(root: Path) -> None:
+def choose_ports(root: Path, *, images: bool = False) -> None:
     """Choose the ports of a sandbox that is to be, so that tests side by side never meet."""
-    first = free_ports(16)
+    first = free_ports(17)
     names = ("database", "temporal", "web", "shop", "first")
     ports = {name: first + number for number, name in enumerate(names)} | {"last": first + 15}
+    ports["registry"] = first + 16 if images else 0
     root.mkdir(parents=True, exist_ok=True)
     (root / "ports.json").write_text(json.dumps(ports))
 
 
 @contextmanager
-def empty_box(mode: int = 0o755) -> Iterator[Box]:
-    """Hold a folder for a sandbox; afterwards neither folder nor process is left of it."""
+def empty_box(mode: int = 0o755, *, images: bool = False) -> Iterator[Box]:
+    """Hold a folder for a sandbox; afterwards neither folder nor process is left of it.
+
+    With `images` its shop runs in a container, which takes some seconds more to make.
+    """
     folder = Path(tempfile.mkdtemp(prefix="refloat-e2e-"))
     folder.chmod(mode)
     box = Box(folder)
     root, _ = choose_root(box.root)
-    choose_ports(root)
+    choose_ports(root, images=images)
     try:
         yield box
     finally:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e.box import (
     ORDERS,
+    SETTINGS,
     Box,
     empty_box,
     fetch,
@@ -26,7 +27,7 @@ from tests.e2e.box import (
     told,
     type_at_terminal,
 )
-from tests.e2e.test_readme import README_COMMANDS
+from tests.e2e.test_readme import FIVE_MINUTES
 from tests.station import wait_for
 
 
@@ -64,7 +65,7 @@ def test_the_readme_s_five_minutes_work_as_they_are_written() -> None:
     refloat = str(Path(sys.executable).with_name("refloat"))
     with empty_box() as box:
         lsn, screens = "", {}
-        for words in README_COMMANDS:
+        for words in FIVE_MINUTES:
             line = [refloat, *(lsn if word == "LSN" else word for word in words[1:])]
             code, screen = type_at_terminal(box, *line)
             assert code == 0, f"{line}: exit {code}\n{screen}"
@@ -103,7 +104,10 @@ def test_what_is_protected_is_told_to_people_and_machines(box: Box) -> None:
     assert ORDERS in box.refloat("resource", "list")
     assert "archive: healthy" in box.refloat("resource", "show", ORDERS)
     assert "first" in box.refloat("recovery-point", "list", ORDERS)
-    assert [one["resource"]["path"] for one in box.document("resource", "list")] == [ORDERS]
+    assert [one["resource"]["path"] for one in box.document("resource", "list")] == [
+        ORDERS,
+        SETTINGS,
+    ]
     assert box.document("resource", "show", ORDERS)["server"]["archive"]["healthy"]
     assert box.document("recovery-point", "list", ORDERS)["windows"]
 

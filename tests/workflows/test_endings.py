@@ -2,14 +2,10 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +23,12 @@ from domain.resources import Mode, ProtectedResource
 from providers.local.databases import LOCK
 from providers.local.layout import held
 from tests.station import Station, station, wait_for
+from tests.workflows.killing import held_worker
 from tests.workflows.running import working
 from workflows.database_restore import DatabaseRestoreWorkflow
 from workflows.requests import ApprovalGiven
 
 LATEST = Target(kind=TargetKind.LATEST)
-WORKER = Path(__file__).parent.parent / "chaos_worker.py"
 
 
 class _Health(BaseHTTPRequestHandler):
@@ -285,22 +281,11 @@ async def test_a_worker_that_is_told_to_stop_hands_the_run_on(
     (fresh.root / "refloat.yaml").write_text(json.dumps(fresh.content))
     address = client.service_client.config.target_host
     (fresh.root / "temporal.json").write_text(json.dumps({"address": address}))
-    command = [sys.executable, str(WORKER), str(fresh.root / "refloat.yaml")]
-    environment = {**os.environ, "PYTHONPATH": str(WORKER.parent.parent)}
-
-    def begin() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-
-    first = await asyncio.to_thread(begin)
-    try:
-        request = new_request(fresh.resource, LATEST)
-        await asyncio.sleep(2)
+    request = new_request(fresh.resource, LATEST)
+    async with held_worker(fresh.root / "refloat.yaml", fresh.root / "worker.log"):
         handle = await _start(client, request)
         folder = fresh.layout.server(f"refloat-{request.id[:8]}-orders") / "data"
         await asyncio.to_thread(wait_for, "the transfer", folder.exists)
-    finally:
-        first.terminate()
-        await asyncio.to_thread(first.wait)
     async with working(client, fresh):
         report = await asyncio.wait_for(await_report(handle), 90)
 
