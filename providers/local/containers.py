@@ -9,6 +9,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from domain.errors import (
     ServerFailedError,
 )
 from providers.local.layout import write_text
+from providers.local.processes import identity_of
 
 MISSING = (
     "Podman is not installed, so images cannot be run; install it with: apt-get install podman runc"
@@ -32,11 +34,16 @@ _SETTINGS = """\
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
-events_logger = "file"
+events_logger = "none"
+lock_type = "file"
 tmp_dir = "{root}/tmp"
 {runtime}
 """
-"""Without these a container needs systemd and more limits than this process may give."""
+"""Without these a container needs systemd and more limits than this process may give.
+
+Locks are files of our own: those in shared memory are one set for every folder of an account, and
+a folder that is new takes the locks of another one's containers for free.
+"""
 _STORAGE = """\
 [storage]
 driver = "{driver}"
@@ -59,6 +66,36 @@ def on_loopback(repository: str) -> bool:
     """Return whether a repository's registry is this machine, where plain HTTP is fine."""
     host = repository.partition("/")[0]
     return any(host == one or host.startswith(f"{one}:") for one in _LOOPBACK)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """One container's name, and the files in which Podman writes down its process and its id."""
+
+    folder: Path
+    name: str
+
+    @property
+    def pid_file(self) -> Path:
+        """Holds the process id of the container's program."""
+        return self.folder / "container.pid"
+
+    @property
+    def id_file(self) -> Path:
+        """Holds the container's id."""
+        return self.folder / "container.id"
+
+    def clear(self) -> None:
+        """Forget the container before."""
+        self.pid_file.unlink(missing_ok=True)
+        self.id_file.unlink(missing_ok=True)
+
+    def has_ended(self) -> bool:
+        """Return whether the program began and runs no more, whatever Podman knows of it."""
+        try:
+            return identity_of(int(self.pid_file.read_text())) is None
+        except (OSError, ValueError):
+            return False
 
 
 class Podman:
@@ -86,15 +123,18 @@ class Podman:
         write_text(self.root / "storage.conf", _STORAGE.format(driver=driver, root=self.root))
 
     def command(
-        self, name: str, image: str, settings: Mapping[str, str], mounts: Sequence[Path]
+        self, traces: "Traces", image: str, settings: Mapping[str, str], mounts: Sequence[Path]
     ) -> list[str]:
         """Return how a container is run in the foreground, with the network of this machine."""
+        traces.clear()
         return [
             "podman",
             "run",
             "--replace",
             "--rm",
-            f"--name={name}",
+            f"--name={traces.name}",
+            f"--pidfile={traces.pid_file}",
+            f"--cidfile={traces.id_file}",
             "--network=host",
             "--read-only",
             "--cap-drop=all",
@@ -145,6 +185,14 @@ class Podman:
                 os.kill(pid, signal.SIGKILL)
         except (OSError, ValueError, psutil.Error):
             return
+
+    def exit_code(self, traces: "Traces") -> int | None:
+        """Return how a container's program ended, or None where that is not known."""
+        try:
+            told = self.root / "tmp" / "exits" / traces.id_file.read_text().strip()
+            return int(told.read_text())
+        except (OSError, ValueError):
+            return None
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         if missing := podman_missing():

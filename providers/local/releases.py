@@ -63,7 +63,7 @@ class LocalApplications(ApplicationPlatform):
         status = self._status(application)
         moved = bool(change.expected) and change.expected != str(record.release)
         keeper = read_record(self._root / "supervisor.json", PidRecord)
-        rolling = moved or status is None or status.generation != record.generation
+        rolling = moved or status is None or status.image != record.image
         who = f" (by {record.changed_by})" if record.changed_by else ""
         return [
             _finding(

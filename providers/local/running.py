@@ -17,7 +17,7 @@ from providers.local.applications import (
     application_record,
     read_settings,
 )
-from providers.local.containers import Podman
+from providers.local.containers import Podman, Traces
 from providers.local.layout import read_record, write_record
 from providers.local.processes import Daemon
 from providers.local.ran import HealthWatch, RanBefore
@@ -25,6 +25,7 @@ from providers.local.ran import HealthWatch, RanBefore
 _LOG = logging.getLogger("refloat.applications")
 _LONGEST_PAUSE = 10.0  # seconds
 _STEADY = 30.0
+_GRACE = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class ApplicationKeeper:
         self._told = ""
         self._status = self.path.with_name("status.json")
         self._podman = Podman(containers_folder(root))
-        self._container = container_name(root, kept.name)
+        self._traces = Traces(folder, container_name(root, kept.name))
+        self._ended_at: float | None = None
+        self._exit_code: int | None = None
         self._before = RanBefore(folder / "ran.json")
         self._next, self._pause = 0.0, 0.25
         self._watch: HealthWatch | None = None
@@ -71,12 +74,27 @@ class ApplicationKeeper:
             return
         started = read_record(self._status, ApplicationStatus)
         changed = started is None or started.generation != wanted.generation
-        running = self.daemon.pid is not None
+        running = self.daemon.pid is not None and not self._is_over()
         if running and changed:
             self.end()
             running = False
         if not running and (changed or time.monotonic() >= self._next):
             self._start(wanted, None if changed else started)
+
+    def _is_over(self) -> bool:
+        """Return whether a container's program has ended although `podman run` still waits.
+
+        Podman 4.3 waits for twenty seconds where its own cleaning up was too quick or too slow.
+        """
+        if not self._kept.platform.container or not self._traces.has_ended():
+            self._ended_at = None
+            return False
+        self._ended_at = self._ended_at or time.monotonic()
+        if time.monotonic() - self._ended_at < _GRACE:
+            return False
+        self._exit_code = self._podman.exit_code(self._traces)
+        self.daemon.stop(signal.SIGKILL, within=1.0)
+        return True
 
     def _start(self, wanted: ApplicationRecord, before: ApplicationStatus | None) -> None:
         """Start it; what keeps ending is started ever more seldom."""
@@ -95,8 +113,9 @@ class ApplicationKeeper:
             started_at=datetime.now(UTC),
             log_from=end,
             log_before=before.log_from if before else end,
-            exit_code=self.daemon.exit_code if before else None,
+            exit_code=(self._exit_code or self.daemon.exit_code) if before else None,
         )
+        self._ended_at = self._exit_code = None
         self.daemon.start(command, environment=settings, folder=self._base)
         write_record(self._status, status)
 
@@ -105,14 +124,14 @@ class ApplicationKeeper:
         if not platform.container:
             return list(platform.command), {**os.environ, **settings}
         mounts = [(self._base / Path(one).expanduser()).resolve() for one in platform.mounts]
-        command = self._podman.command(self._container, wanted.image, settings, mounts)
+        command = self._podman.command(self._traces, wanted.image, settings, mounts)
         return command, self._podman.environment(settings)
 
     def end(self) -> None:
         """Stop it."""
         self.daemon.stop(signal.SIGTERM, within=5.0)
         if self._kept.platform.container:
-            self._podman.remove(self._container)  # a container outlives a killed `podman run`
+            self._podman.remove(self._traces.name)  # a container outlives a killed `podman run`
 
     def close(self) -> None:
         """Look no more at its health, and keep no namespace open."""
