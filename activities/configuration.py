@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from activities.errors import step
+from activities.waiting import quick_at_first
 from domain.checks import Finding
 from domain.configuration import (
     AppliedConfiguration,
@@ -118,7 +119,8 @@ class ConfigurationActivities:
     def await_effect(self, on: OnCommit) -> str:
         """Return once everything applied has taken effect."""
         files = self._files(on.configuration, on.commit_id)
-        return self._of(on.configuration).poll(on.configuration, files)
+        platform = self._of(on.configuration)
+        return quick_at_first(lambda: platform.poll(on.configuration, files))
 
     @step("configuration.mark_good")
     def mark_good(self, on: OnCommit) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from activities.errors import step
-from activities.waiting import DEFAULT_PATIENCE, within_patience
+from activities.waiting import DEFAULT_PATIENCE, quick_at_first, within_patience
 from domain.checks import Finding
 from domain.errors import ImageMissingError, UnsupportedResourceError
 from domain.plans import Candidates
@@ -130,7 +130,8 @@ class RollbackActivities:
     @step("rollback.await_rollout")
     def await_rollout(self, on: OnApplication) -> str:
         """Return once everything runs the change; not yet is a failure that Temporal repeats."""
-        return self._of(on.application).poll_rollout(on.application, on.change)
+        platform = self._of(on.application)
+        return quick_at_first(lambda: platform.poll_rollout(on.application, on.change))
 
     @step("rollback.await_healthy")
     def await_healthy(self, application: ProtectedApplication) -> str:
