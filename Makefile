@@ -30,8 +30,8 @@ $(VENV)/.clouds: $(VENV)/.sandbox requirements/simulators.txt
 
 clouds: $(VENV)/.clouds  ## the SDKs of the clouds and their stand-ins, for `refloat sandbox up --cloud`
 
-test: $(VENV)/.dev  ## the whole suite; its tests wait more than they compute, so three at once fit on two cores
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
+test: $(VENV)/.dev  ## the whole suite; its tests wait more than they compute, so four at once fit on two cores
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 lint: $(VENV)/.dev  ## format, rules, types, import contracts
 	@$(BIN)/ruff format --check .
