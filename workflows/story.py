@@ -63,6 +63,11 @@ class Story:
         await workflow.wait_condition(lambda: self._allowed > stage)
         self._gate.waiting_for = ""
 
+    @property
+    def _is_part(self) -> bool:
+        """Whether a whole asks for health once, for all of its parts; nothing is undone after that."""
+        return bool(self._asked.part_of)
+
     async def _tell(self, story: Coroutine[Any, Any, None]) -> RunReport:
         """Go through the story and return the report; a failure carries it as its detail."""
         watch = asyncio.create_task(self._clock.watch())

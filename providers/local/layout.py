@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from pydantic import BaseModel
 
 from domain.errors import NotYetError
 from providers.local.config import LocalConfig
 
+_FORK = 0.5  # seconds: a child between fork and exec holds its parent's locks for a moment
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -78,6 +79,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _taken(lock: IO[str]) -> bool:
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path` while the block runs, if nobody else does.
@@ -87,10 +96,11 @@ def held(path: Path, what: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
-        try:
-            flock(lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise NotYetError(f"an earlier attempt to let go of {what}") from None
+        deadline = time.monotonic() + _FORK
+        while not _taken(lock):
+            if time.monotonic() > deadline:
+                raise NotYetError(f"an earlier attempt to let go of {what}")
+            time.sleep(0.02)
         yield
 
 

@@ -1,7 +1,6 @@
 """Manifests applied to a cluster: all of them or none, no field by force, and nothing pruned of others."""
 
 import base64
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,6 @@ from domain.checks import Verdict
 from domain.configuration import (
     AppliedConfiguration,
     ClusterTarget,
-    ConfigurationFile,
     ProtectedConfiguration,
     Repository,
 )
@@ -25,7 +23,7 @@ from domain.errors import (
 )
 from domain.platforms import ConfigurationPlatform
 from domain.resources import Objectives
-from providers.kubernetes.manifests import label_of, manifests
+from providers.kubernetes.manifests import label_of
 from providers.kubernetes.provider import configurations
 from simulators.kubernetes.images import Crashes, Refused
 from tests.kubernetes_cluster import (
@@ -35,7 +33,7 @@ from tests.kubernetes_cluster import (
     kubernetes_cluster,
     workload,
 )
-from tests.providers.test_kubernetes_stand import SCALE, comes
+from tests.providers.kubernetes_stand import SCALE, comes, config_map, file, secret
 
 PATH = "shop/production/settings"
 
@@ -65,28 +63,6 @@ def settings_in(cluster: KubernetesCluster, path: str = PATH) -> ProtectedConfig
 def platform_of(cluster: KubernetesCluster) -> ConfigurationPlatform:
     """Return the provider, as a worker has it."""
     return configurations(cluster.kubeconfig.parent, SCALE)
-
-
-def file(*objects: Any, path: str = "all.yaml") -> ConfigurationFile:
-    """Return a file of several documents; JSON is YAML."""
-    return ConfigurationFile(
-        path=path, content="\n---\n".join(json.dumps(one) for one in objects).encode()
-    )
-
-
-def config_map(name: str = "settings", **data: str) -> dict[str, Any]:
-    """Return a ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def secret(name: str = "keys", **data: str) -> dict[str, Any]:
-    """Return a Secret with values as they are written in one."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name},
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }
 
 
 def apply(cluster: KubernetesCluster, *objects: Any, path: str = PATH) -> AppliedConfiguration:
@@ -286,20 +262,6 @@ def test_values_of_secrets_are_in_no_text(cluster: KubernetesCluster) -> None:
     assert value not in str(applied)
 
 
-def test_a_secret_that_the_server_quotes_is_masked() -> None:
-    found = manifests([file(secret(password="hunter2-hunter2"))])[0]
-    encoded = base64.b64encode(b"hunter2-hunter2").decode()
-
-    said = found.quoted(
-        f'Secret "keys" is invalid: data[password]: Invalid value: "{encoded}": expected hunter2-hunter2 '
-        "got &value.valueUnstructured{Value:12}"
-    )
-
-    assert "hunter2" not in said
-    assert encoded not in said
-    assert "Value:12" not in said
-
-
 def test_namespaces_come_before_what_is_in_them(cluster: KubernetesCluster) -> None:
     name = f"{cluster.namespace}-more"
     inside = config_map(a="1")
@@ -321,81 +283,6 @@ def test_a_namespace_that_nobody_made_is_told(cluster: KubernetesCluster) -> Non
 
     with pytest.raises(ResourceMissingError, match='namespaces "nowhere" not found'):
         apply(cluster, inside)
-
-
-def test_lists_json_and_several_documents_are_read_and_other_files_left_out() -> None:
-    listed = {"apiVersion": "v1", "kind": "List", "items": [config_map("one"), config_map("two")]}
-
-    found = manifests(
-        [
-            file(listed, path="a.json"),
-            ConfigurationFile(
-                path="b.yml",
-                content=b"---\n# nothing\n---\n" + json.dumps(config_map("three")).encode(),
-            ),
-            ConfigurationFile(path="README.md", content=b"# settings"),
-        ]
-    )
-
-    assert [one.name for one in found] == ["one", "two", "three"]
-
-
-def test_objects_are_applied_in_an_order_in_which_they_work() -> None:
-    kinds = ["ValidatingWebhookConfiguration", "Widget", "Ingress", "Deployment", "Service", "Secret",
-             "ServiceAccount", "CustomResourceDefinition", "Namespace"]  # fmt: skip
-    objects = [
-        {"apiVersion": "v1", "kind": kind, "metadata": {"name": kind.lower()}} for kind in kinds
-    ]
-
-    assert [one.kind for one in manifests([file(*objects)])] == [
-        "Namespace", "CustomResourceDefinition", "ServiceAccount", "Secret", "Service", "Deployment",
-        "Ingress", "Widget", "ValidatingWebhookConfiguration",
-    ]  # fmt: skip
-
-
-def test_what_looks_like_a_time_stays_text() -> None:
-    content = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {since: 2026-03-01, at: 2026-03-01T09:30:00Z}\n"
-
-    found = manifests([ConfigurationFile(path="a.yaml", content=content)])
-
-    assert found[0].body["data"] == {"since": "2026-03-01", "at": "2026-03-01T09:30:00Z"}
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("a: [b", "all.yaml, line 1"),
-        ("password: hunter2", "lacks apiVersion or kind"),
-        ("- hunter2", "lacks apiVersion or kind"),
-        ("apiVersion: kustomize.config.k8s.io/v1\nkind: Kustomization", "for kustomize"),
-        (
-            "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}",
-            "generateName makes another object",
-        ),
-        ("apiVersion: v1\nkind: Pod", "no metadata.name"),
-        ("# nothing", "would remove everything"),
-    ],
-)
-def test_what_is_no_manifest_is_refused_by_its_file_and_not_quoted(content: str, said: str) -> None:
-    with pytest.raises(ConfigurationRefusedError) as caught:
-        manifests([ConfigurationFile(path="all.yaml", content=content.encode())])
-
-    assert said in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-
-
-def test_an_object_in_two_files_is_refused_with_both() -> None:
-    with pytest.raises(
-        ConfigurationRefusedError, match=r"b\.yaml: configmap/settings is in a\.yaml"
-    ):
-        manifests([file(config_map(), path="a.yaml"), file(config_map(), path="b.yaml")])
-
-
-def test_labels_are_readable_valid_and_of_one_configuration_alone() -> None:
-    assert label_of("shop/production/settings").startswith("shop-production-settings-")
-    assert label_of("a-b/c/d") != label_of("a/b-c/d")
-    assert len(label_of(f"{'x' * 80}/y/z")) == 63
-    assert not label_of("x/y/z_").partition("-")[0].endswith("_")
 
 
 def test_a_kind_that_the_cluster_lacks_is_told_by_its_file(cluster: KubernetesCluster) -> None:

@@ -1,6 +1,7 @@
 """Why pods do not come, in one sentence: the runtime's, the scheduler's, the probe's, the program's own."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from domain.errors import NotYetError, RolloutFailedError
 from domain.platforms import ApplicationPlatform
 from domain.rollback import Change, ProtectedApplication
 from providers.kubernetes.provider import platform
+from providers.kubernetes.workloads import given_up
 from simulators.kubernetes.cluster import Pace
 from simulators.kubernetes.images import (
     Behaviour,
@@ -28,7 +30,7 @@ from tests.kubernetes_cluster import (
     kubernetes_cluster,
     workload,
 )
-from tests.providers.test_kubernetes_stand import (
+from tests.providers.kubernetes_stand import (
     SCALE,
     application_in,
     back_to,
@@ -155,7 +157,7 @@ def test_a_pod_that_is_never_ready_has_until_the_deadline_and_is_told_by_its_pro
 ) -> None:
     behaviour = NeverReady("Readiness probe failed: HTTP probe failed with statuscode: 500")
 
-    said = broken(cluster, behaviour, progressDeadlineSeconds=20)
+    said = broken(cluster, behaviour, progressDeadlineSeconds=60)
 
     assert "is not ready" in said
     assert "HTTP probe failed with statuscode: 500" in said
@@ -183,7 +185,7 @@ def test_a_pod_without_room_is_told_in_the_schedulers_words(cluster: KubernetesC
     said = broken(
         cluster,
         HasNoRoom("0/3 nodes are available: 3 Insufficient memory."),
-        progressDeadlineSeconds=20,
+        progressDeadlineSeconds=60,
     )
 
     assert "no room" in said
@@ -272,7 +274,7 @@ def test_the_deadline_that_the_version_before_has_missed_is_not_held_against_the
     cluster: KubernetesCluster,
 ) -> None:
     one, application = platform_of(cluster), application_in(cluster)
-    cluster.deploy(progressDeadlineSeconds=10)
+    cluster.deploy(progressDeadlineSeconds=60)
     cluster.wait_rolled_out()
     one.history(application)
     cluster.simulator.behave(V2, NeverReady())
@@ -300,3 +302,27 @@ def test_events_of_the_version_before_are_not_taken_for_those_of_the_one_that_co
     one.apply(application, change, key="run-1")
 
     assert comes(cluster, lambda: one.poll_rollout(application, change))
+
+
+@pytest.mark.parametrize(
+    ("missed", "changed", "believed"), [(30, 60, True), (60, 30, False), (800, 700, True)]
+)
+def test_a_missed_deadline_is_believed_of_the_present_template_alone(
+    *, missed: int, changed: int, believed: bool
+) -> None:
+    """All in seconds ago; one missed before the change counts when the change is past it as well."""
+    now = datetime.now(UTC)
+    condition = {
+        "type": "Progressing",
+        "status": "False",
+        "reason": "ProgressDeadlineExceeded",
+        "lastUpdateTime": (now - timedelta(seconds=missed)).isoformat(),
+    }
+    owner = {
+        "manager": "refloat",
+        "time": (now - timedelta(seconds=changed)).isoformat(),
+        "fieldsV1": {"f:spec": {"f:template": {}}},
+    }
+    live = {"metadata": {"managedFields": [owner]}, "status": {"conditions": [condition]}}
+
+    assert given_up(live, timedelta(seconds=600)) is believed

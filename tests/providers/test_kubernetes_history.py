@@ -19,7 +19,7 @@ from tests.kubernetes_cluster import (
     kubernetes_cluster,
     workload,
 )
-from tests.providers.test_kubernetes_stand import (
+from tests.providers.kubernetes_stand import (
     ONE,
     TWO,
     application_in,

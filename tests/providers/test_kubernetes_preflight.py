@@ -13,7 +13,7 @@ from tests.kubernetes_cluster import (
     KubernetesCluster,
     kubernetes_cluster,
 )
-from tests.providers.test_kubernetes_stand import (
+from tests.providers.kubernetes_stand import (
     REPOSITORY,
     application_in,
     back_to,

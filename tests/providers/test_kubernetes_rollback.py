@@ -19,6 +19,9 @@ from domain.rollback import (
     Change,
     RollbackScope,
 )
+from providers.kubernetes import applying
+from providers.kubernetes.client import Clusters
+from providers.kubernetes.workloads import workload_of
 from simulators.kubernetes.images import Crashes, NeverReady
 from simulators.kubernetes.planted import Fault
 from tests.kubernetes_cluster import (
@@ -29,7 +32,7 @@ from tests.kubernetes_cluster import (
     kubernetes_cluster,
     workload,
 )
-from tests.providers.test_kubernetes_stand import (
+from tests.providers.kubernetes_stand import (
     ONE,
     REPOSITORY,
     application_in,
@@ -62,9 +65,8 @@ def test_every_kind_of_workload_comes_back_by_digest(kind: str, cluster: Kuberne
     told = comes(cluster, lambda: one.poll_rollout(application, change))
 
     assert change.digest[:19] in told
-    assert {pod.spec.containers[0].image for pod in cluster.pods()} == {
-        f"{REPOSITORY}@{change.digest}"
-    }
+    staying = [pod for pod in cluster.pods() if pod.metadata.deletion_timestamp is None]
+    assert {pod.spec.containers[0].image for pod in staying} == {f"{REPOSITORY}@{change.digest}"}
     assert comes(cluster, lambda: one.require_healthy(application))
     assert one.history(application)[0].digest == change.digest
 
@@ -315,3 +317,18 @@ def test_a_program_that_ends_is_told_instead_of_waiting_for_its_health(
 
     with pytest.raises(RolloutFailedError, match="exit code 7"):
         comes(cluster, lambda: platform_of(cluster).require_healthy(application))
+
+
+def test_a_change_between_the_read_and_the_patch_is_not_overrun(cluster: KubernetesCluster) -> None:
+    application, history = application_in(cluster), shipped(cluster)
+    work = workload_of(Clusters(cluster.kubeconfig.parent), application)
+    live, change = work.live(), back_to(history[1])
+    wanted = applying.template_of(work, application, change, live)
+    cluster.set_image("registry.k8s.io/pause:3.8")
+
+    with pytest.raises(ConflictError):
+        applying.patch(work, application, change, live, wanted, key="run-1")
+
+    assert (
+        cluster.deployment().spec.template.spec.containers[0].image == "registry.k8s.io/pause:3.8"
+    )

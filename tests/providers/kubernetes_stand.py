@@ -1,9 +1,12 @@
-"""What the tests of rollbacks in a cluster share; it holds no test itself."""
+"""What the tests of clusters share; it holds no test itself."""
 
+import base64
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from domain.checks import Finding
+from domain.configuration import ConfigurationFile
 from domain.errors import (
     NotYetError,
 )
@@ -27,7 +30,7 @@ from tests.kubernetes_cluster import (
 )
 
 REPOSITORY = "registry.k8s.io/pause"
-SCALE = 1.0 if REAL else 50.0
+SCALE = 1.0 if REAL else 100.0
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
 
@@ -161,3 +164,25 @@ def stuck(
 
     cluster.wait("a broken pod", broken)
     return one, application, back_to(previous(one.history(application)))
+
+
+def file(*objects: Any, path: str = "all.yaml") -> ConfigurationFile:
+    """Return a file of several documents; JSON is YAML."""
+    return ConfigurationFile(
+        path=path, content="\n---\n".join(json.dumps(one) for one in objects).encode()
+    )
+
+
+def config_map(name: str = "settings", **data: str) -> dict[str, Any]:
+    """Return a ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def secret(name: str = "keys", **data: str) -> dict[str, Any]:
+    """Return a Secret with values as they are written in one."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+    }
