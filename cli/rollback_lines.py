@@ -103,8 +103,8 @@ def candidates_tables(found: Candidates) -> Iterator[Table]:
     for one in found.ran:
         healthy = show_span(one.healthy_for) if one.healthy_for is not None else "unknown"
         ran.add_row(
-            one.id,
-            one.main.written,
+            str(one.number),
+            one.name,
             one.digest[:19] or "unknown",
             show_time(one.started_at.replace(microsecond=0)) if one.started_at else "unknown",
             "now"

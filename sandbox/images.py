@@ -43,7 +43,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 _BASE = """\
 FROM scratch
 COPY rootfs /
-ENV PYTHONHOME=/python PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PYTHONHOME=/python PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LD_LIBRARY_PATH={libraries}
 """
 _SHOP = """\
 FROM localhost/refloat-sandbox-python
@@ -95,8 +95,8 @@ def build(layout: SandboxLayout, ports: Ports) -> None:
     podman = Podman(containers_folder(layout.root))
     with tempfile.TemporaryDirectory(dir=layout.root) as folder:
         context = Path(folder)
-        _make_python(context / "rootfs")
-        write_text(context / "Containerfile", _BASE)
+        libraries = _make_python(context / "rootfs")
+        write_text(context / "Containerfile", _BASE.format(libraries=":".join(libraries)))
         _podman(podman, context, "build", "--quiet", "--tag=refloat-sandbox-python", ".")
         shutil.rmtree(context / "rootfs")
         source = Path(__file__).with_name("shop.py").read_text(encoding="utf-8")
@@ -121,8 +121,11 @@ def _podman(podman: Podman, folder: Path, *arguments: str) -> None:
         raise ServerFailedError(f"podman {arguments[0]}: {done.stderr.strip() or 'failed'}")
 
 
-def _make_python(root: Path) -> None:
-    """Copy this interpreter, its library and psycopg, with every shared library they need."""
+def _make_python(root: Path) -> list[str]:
+    """Copy this interpreter, its library and psycopg, with every shared library they need.
+
+    Returns the folders of those: an interpreter may find them by a variable of this process.
+    """
     library = Path(sysconfig.get_path("stdlib"))
     placed = root / "python" / "lib" / library.name
     shutil.copytree(library, placed, ignore=_UNUSED)
@@ -133,11 +136,12 @@ def _make_python(root: Path) -> None:
     for name in ("psycopg", "psycopg_binary", "typing_extensions"):
         _copy_module(name, site)
     copied = root.resolve()
-    for path in sorted(_shared_libraries(root)):
-        if not Path(path).is_relative_to(copied):
-            target = root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(os.path.realpath(path), target)
+    outside = [one for one in _shared_libraries(root) if not Path(one).is_relative_to(copied)]
+    for path in outside:
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(os.path.realpath(path), target)
+    return sorted({str(Path(path).parent) for path in outside})
 
 
 def _copy_module(name: str, site: Path) -> None:
@@ -185,7 +189,12 @@ def deploy(layout: SandboxLayout, ports: Ports, release: str) -> str:
     Raises:
         RefusedError: the sandbox has no images, or no such release.
     """
-    digest = _digest(ports, release) if ports.registry else ""
+    if not ports.registry:
+        why = (
+            images_missing() or "`sandbox down --purge` and `sandbox up` make one that runs images"
+        )
+        raise RefusedError(f"the shop runs as a process here, so it has no releases: {why}")
+    digest = _digest(ports, release)
     if not digest:
         raise RefusedError(f"no release {release!r} in the sandbox; there is {', '.join(RELEASES)}")
     image = f"{repository(ports)}@{digest}"
