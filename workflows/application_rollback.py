@@ -92,6 +92,10 @@ class ApplicationRollbackWorkflow(Story):
     async def _apply(self, plan: RollbackPlan, change: Change) -> None:
         if plan.before is not None and plan.before.digest:
             self._undo.add(f"back to {plan.before.told}", self._return)
+        else:
+            self._clock.note(
+                "nothing shows which image runs now, so nothing comes back by itself if this fails"
+            )
         await perform(
             RollbackActivities.apply,
             self._on(change),
