@@ -66,6 +66,15 @@ def parse_catalog(
         if protected.path in paths:
             raise CatalogError(f"{name}: {protected.path} is declared twice; give one another name")
         paths.add(protected.path)
+    names: dict[tuple[str, str], str] = {}
+    for application in catalog.applications():
+        if application.platform.kind == "local":
+            other = names.setdefault((application.provider, application.name), application.path)
+            if other != application.path:
+                raise CatalogError(
+                    f"{name}: {other} and {application.path} have one name on one machine; give one "
+                    "of them another name, or another provider"
+                )
     for resource in catalog.resources():
         other = seen.setdefault((resource.provider, resource.instance), resource.path)
         if other != resource.path:

@@ -5,11 +5,14 @@ import re
 _LONGEST = 300
 _MASK = "(masked)"
 _SHAPES = (
-    re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"),
+    re.compile(r"(?<=://)[^\s@]+(?=@)"),
     re.compile(
-        r"(?i)((?:password|passwd|secret|token|api[-_]?key|credential|authorization)\w*"
+        r"(?i)((?:pass|pwd|secret|token|api[-_]?key|credential|session|cookie)\w*"
         r"['\"]?\s*[=:]\s*)(?:bearer\s+|basic\s+)?(?:'[^']*'|\"[^\"]*\"|\S+)"
     ),
+    re.compile(r"(?i)((?:authorization|cookie)['\"]?\s*[=:]\s*).+"),
+    re.compile(r"(?i)(--?\w*(?:pass|pwd|secret|token|key)\w*\s+)\S+"),
+    re.compile(r"\bsk_(?:live|test)_\w+|-----BEGIN.*"),
     re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"),
     re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bxox[a-z]-[\w-]+"),
 )

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.requests import Reached, Stage
     from workflows.rewind_planning import prepare
     from workflows.rewind_reporting import part_of_error, part_of_report, rewind_report
-    from workflows.story import Ending, Story
+    from workflows.story import Ending, Story, require_going_on
 
 Part = RestoreRequest | ConfigurationRequest | RollbackRequest
 _PATIENCE = timedelta(hours=1)
@@ -96,9 +96,11 @@ class RewindWorkflow(Story):
         with self._clock.during(Phase.CUTOVER):
             for part in parts:  # data first: images and settings find them when they start
                 await self._go_on(part.resource, Stage.PREPARED)
+                require_going_on()
                 await self._until([part.resource], Stage.ACTED)
         with self._clock.during(Phase.HEALTH):
             await self._await_healthy(parts)
+            await self._require_none_ended()
         self._clock.stop()
         self._undo.forget()
         for part in parts:
@@ -132,8 +134,17 @@ class RewindWorkflow(Story):
             return [path for path, child in self._children.items() if child.done()]
 
         await workflow.wait_condition(lambda: bool(ended()) or all(map(far, resources)))
-        if ended():
-            path = ended()[0]
+        await self._require_none_ended()
+
+    async def _require_none_ended(self) -> None:
+        """Go on only while every part is still there to be taken back.
+
+        Raises:
+            ApplicationError: one of the parts has ended.
+        """
+        ended = [path for path, child in self._children.items() if child.done()]
+        if ended:
+            path = ended[0]
             record = await self._record_of(path)
             why = record.failure or "its checks did not pass, so it was not cut over"
             raise ApplicationError(f"{path}: {why}", type="PartFailed", non_retryable=True)

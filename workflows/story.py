@@ -41,6 +41,16 @@ def needs_approval(request: AnyRequest) -> bool:
     return request.resource.approval is not None and request.mode is Mode.INCIDENT
 
 
+def require_going_on() -> None:
+    """Hear a cancel that came while a signal was sent: the SDK lets the signal through instead.
+
+    Raises:
+        asyncio.CancelledError: the run was cancelled.
+    """
+    if workflow.cancellation_reason() is not None:
+        raise asyncio.CancelledError
+
+
 class Story:
     """One recovery; what it does is told by the workflow that inherits this."""
 
@@ -59,6 +69,7 @@ class Story:
             return
         whole = workflow.get_external_workflow_handle(self._asked.part_of)
         await whole.signal("reached", Reached(path=self._asked.resource.path, stage=stage))
+        require_going_on()
         self._gate.waiting_for = f"the other parts of {self._asked.part_of}"
         await workflow.wait_condition(lambda: self._allowed > stage)
         self._gate.waiting_for = ""

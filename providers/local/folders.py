@@ -23,15 +23,19 @@ from providers.local.applications import (
     application_record,
     changing,
 )
-from providers.local.layout import locked, read_record, write_record, write_text
+from providers.local.layout import locked, put_in_place, read_record, write_record
 
 _PACE = timedelta(milliseconds=100)
 
 
 class OwnedFiles(Value):
-    """The files that we wrote, with the digest of what we wrote last, and the call that did."""
+    """The files that we wrote, with the digest of what we wrote last, and the call that did.
+
+    `before` are the digests from before a call that may have been cut short: either is ours.
+    """
 
     files: dict[str, str] = {}
+    before: dict[str, str] = {}
     key: str = ""
 
 
@@ -48,7 +52,8 @@ class LocalFolders(ConfigurationPlatform):
         folder, owned = self._folder(configuration), self._owned(configuration)
         place = next(one for one in (folder, *folder.parents) if one.exists())
         writable = os.access(place, os.W_OK | os.X_OK)
-        foreign = [one.path for one in files if self._is_foreign(folder, owned, one.path)]
+        names = {one.path for one in files} | set(owned.files)
+        foreign = sorted(one for one in names if self._is_foreign(folder, owned, one))
         return [
             _finding("folder", "a folder that can be written", str(folder), good=writable,
                      advice="give the worker's account the right to write it"),
@@ -68,7 +73,8 @@ class LocalFolders(ConfigurationPlatform):
         folder = self._folder(configuration)
         with locked(self._record(configuration).with_suffix(".lock")):
             owned = self._owned(configuration)
-            foreign = [one.path for one in files if self._is_foreign(folder, owned, one.path)]
+            names = {one.path for one in files} | set(owned.files)
+            foreign = sorted(one for one in names if self._is_foreign(folder, owned, one))
             if foreign:
                 raise ConflictError(
                     f"{configuration.path}: {', '.join(foreign)} in {folder} was changed by "
@@ -92,14 +98,15 @@ class LocalFolders(ConfigurationPlatform):
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Write what differs; our record goes first, so that a try cut short owns what it wrote."""
         wanted = {one.path: sha256(one.content).hexdigest() for one in files}
-        write_record(
-            self._record(configuration), OwnedFiles(files={**owned.files, **wanted}, key=key)
+        known = OwnedFiles(
+            files={**owned.files, **wanted}, before={**owned.before, **owned.files}, key=key
         )
+        write_record(self._record(configuration), known)
         changed = []
         for one in files:
             path = folder / _safe(one.path)
             if _digest(path) != wanted[one.path]:
-                write_text(path, one.content.decode("utf-8", errors="surrogateescape"))
+                _replace(path, one.content)
                 changed.append(one.path)
         gone = sorted(set(owned.files) - set(wanted))
         for name in gone:
@@ -134,7 +141,8 @@ class LocalFolders(ConfigurationPlatform):
     def _is_foreign(self, folder: Path, owned: OwnedFiles, name: str) -> bool:
         """Return whether a file exists that we did not write, or that was changed since."""
         found = _digest(folder / _safe(name))
-        return found is not None and found != owned.files.get(name)
+        ours = {owned.files.get(name), owned.before.get(name)}
+        return found is not None and found not in ours
 
     def _folder(self, configuration: ProtectedConfiguration) -> Path:
         target = configuration.platform
@@ -160,6 +168,19 @@ def _safe(name: str) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts:
         raise ConfigurationRefusedError(f"{name!r} leads out of the configuration's folder")
     return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file at once; mode and owner stay those that it had."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.stat() if path.exists() else None
+    unfinished = path.with_name(f".{path.name}.refloat")
+    unfinished.write_bytes(content)
+    if before is not None:
+        unfinished.chmod(before.st_mode & 0o777)
+        if os.geteuid() == 0:
+            os.chown(unfinished, before.st_uid, before.st_gid)
+    put_in_place(unfinished, path)
 
 
 def _digest(path: Path) -> str | None:
