@@ -134,6 +134,7 @@ def rollback(  # noqa: PLR0913 - the options of the command
         require_somebody()
         plan = _plan(session, request)
         confirm(session, _lines(plan), refusal_of(plan.findings))
+        request = _pinned(request, plan)
     return run_to_end(session, request, detach=detach)
 
 
@@ -168,6 +169,19 @@ def _plan(
     if isinstance(request, RollbackRequest):
         return session.call(lambda client: plan_rollback(client, request))
     return session.call(lambda client: plan_configuration(client, request))
+
+
+def _pinned(
+    request: RollbackRequest | ConfigurationRequest, plan: RollbackPlan | ConfigurationPlan
+) -> RollbackRequest | ConfigurationRequest:
+    """Return the request for exactly what was confirmed, whatever "previous" means by then."""
+    if isinstance(request, RollbackRequest) and isinstance(plan, RollbackPlan):
+        exact = RollbackTarget(kind=RollbackKind.REFERENCE, reference=plan.image.digest)
+        return request.model_copy(update={"target": exact})
+    if isinstance(request, ConfigurationRequest) and isinstance(plan, ConfigurationPlan):
+        commit = ConfigurationTarget(kind=PointKind.REFERENCE, reference=plan.point.target.id)
+        return request.model_copy(update={"target": commit})
+    return request
 
 
 def _lines(plan: RollbackPlan | ConfigurationPlan) -> list[str]:

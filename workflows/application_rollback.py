@@ -84,6 +84,11 @@ class ApplicationRollbackWorkflow(Story):
         if not self._is_part:
             with self._clock.during(Phase.HEALTH):
                 said = await self._await_healthy()
+                await perform(  # somebody may have deployed another image meanwhile
+                    RollbackActivities.await_rollout,
+                    self._on(change),
+                    polling(request.resource, "See that it is still this image", _PULLING),
+                )
                 self._found("healthy", "an application that says it works", said)
         self._clock.stop()
         self._undo.forget()

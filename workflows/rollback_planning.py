@@ -146,7 +146,8 @@ async def _examine_schema(
     overridden = fits is False and bool(request.despite_schema)
     if overridden:
         observed += f"; gone on despite it: {request.despite_schema}"
-    verdict = {True: Verdict.PASSED, None: Verdict.NOT_APPLICABLE, False: Verdict.FAILED}[fits]
+    unknown = Verdict.UNPROVEN if application.data_schema and declared else Verdict.NOT_APPLICABLE
+    verdict = {True: Verdict.PASSED, None: unknown, False: Verdict.FAILED}[fits]
     return (
         Finding(
             name="data fit the image",
@@ -173,7 +174,8 @@ async def _present_schema(
             answer = await perform(
                 VerificationActivities.ask,
                 AskPresent(resource=schema.database, check=check),
-                short(schema.database, "Ask the database for its schema version"),
+                short(schema.database, "Ask the database for its schema version")
+                | {"schedule_to_close_timeout": timedelta(seconds=20)},
             )
         except FailureError as error:
             workflow.logger.info("no schema version: %s", sentence_of(error)[0])
