@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from domain.errors import NotYetError
 from providers.local.folders import LocalFolders
 from tests.providers.git_ground import Ground, make_ground
 from tests.station import wait_for
@@ -51,7 +52,7 @@ class Configured:
         """Return whether the application answers."""
         try:
             self.yard.healthy()
-        except Exception:  # noqa: BLE001 - whatever it is, it does not answer
+        except NotYetError:
             return False
         return True
 
